@@ -1,0 +1,21 @@
+package main
+import (
+ _ "github.com/cockroachdb/pebble/v2"
+ _ "github.com/quic-go/quic-go"
+ _ "github.com/hashicorp/serf/serf"
+ _ "github.com/vmihailenco/msgpack/v5"
+ _ "github.com/prometheus/client_golang/prometheus/promhttp"
+ _ "github.com/anishathalye/porcupine"
+ _ "github.com/spf13/cobra"
+ _ "github.com/cespare/xxhash/v2"
+ _ "github.com/cockroachdb/datadriven"
+ _ "github.com/HdrHistogram/hdrhistogram-go"
+ _ "go.uber.org/goleak"
+ _ "golang.org/x/sys/unix"
+ _ "github.com/hashicorp/memberlist"
+ _ "golang.org/x/term"
+ _ "go.yaml.in/yaml/v3"
+ _ "github.com/google/btree"
+ _ "golang.org/x/time/rate"
+)
+func main(){}
