@@ -55,5 +55,6 @@ type Message struct {
 	At       Position
 	Commit   LSN
 	Promised Promise
+	Round    uint64 // MsgAppend: the owner's count of rounds; MsgAck: the highest that the replica has heard
 	Entries  []Entry
 }

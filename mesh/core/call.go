@@ -21,6 +21,8 @@ type Call struct {
 	Internal  bool              // from a turn, a send or a timer: draws on the reserve
 	Principal string
 	Trace     []byte
+	Idle      time.Duration // the kind's idle timeout
+	Mailbox   int           // the kind's mailbox size, in calls
 	Waiter    any // handed back with the Outcome; only the shell looks inside
 }
 
@@ -86,6 +88,7 @@ type Fence struct {
 // the instance is dropped.
 type TurnResult struct {
 	Activation ActivationID
+	Turn       uint64 // of TurnStart.Fence, so that an abandoned turn is not taken for the next one
 	State      []byte // encoded state after the turn; nil and Unchanged if it is what it was
 	Unchanged  bool
 	Writes     []quorum.KeyWrite
