@@ -1,0 +1,65 @@
+# Everything works with nothing but Go and make. The checkers are Go programs at
+# pinned versions, which the Go toolchain fetches, builds and verifies.
+
+GO          ?= go
+BIN         := bin
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+DEADCODE    := golang.org/x/tools/cmd/deadcode@v0.52.0
+
+# Tests which start real processes are run without the race detector: they
+# watch the clock, and the processes are what is tested.
+E2E   := ./chaos/e2e
+UNITS  = $(filter-out %/chaos/e2e %/chaos/e2e/%,$(shell $(GO) list ./...))
+
+# The race detector needs cgo and a C compiler; without them the tests run all
+# the same, and say what they lack.
+RACE := $(shell test "$$($(GO) env CGO_ENABLED)" = 1 && command -v "$$($(GO) env CC | cut -d' ' -f1)" >/dev/null && echo -race)
+
+.PHONY: build test check demo bench unit e2e fmt vet lint dead arch tidy clean-tree
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/ ./cmd/meshnode
+
+# demo is the main job: three processes, a file of transfers, and kill -9.
+demo: build
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/ ./examples/ledger
+	./$(BIN)/ledger --meshnode ./$(BIN)/meshnode --data ./examples/ledger
+
+test: unit e2e
+
+unit:
+	@test -n "$(RACE)" || echo "WARNING: no C compiler or CGO_ENABLED=0: tests run WITHOUT the race detector (install gcc or clang)"
+	$(GO) test $(RACE) -tags invariants -timeout 10m $(UNITS)
+
+e2e:
+	$(GO) test -count=1 -timeout 10m $(E2E)
+
+bench: build
+	./$(BIN)/meshnode bench
+
+check: fmt vet lint dead arch tidy clean-tree
+
+fmt:
+	@out=$$("$$($(GO) env GOROOT)/bin/gofmt" -l $$($(GO) list -f '{{.Dir}}' ./...)); \
+	test -z "$$out" || { echo "not formatted; run gofmt -w on:"; echo "$$out"; exit 1; }
+
+vet:
+	$(GO) vet ./...
+	$(GO) vet -tags invariants ./...
+
+lint:
+	$(GO) run $(STATICCHECK) -checks inherit,ST1000,ST1005,ST1016,ST1020,ST1021,ST1022 ./...
+
+# A function that no program and no test reaches is dead.
+dead:
+	@out=$$($(GO) run $(DEADCODE) -test ./...) || exit 1; \
+	test -z "$$out" || { echo "dead code:"; echo "$$out"; exit 1; }
+
+arch:
+	$(GO) test -count=1 .
+
+tidy:
+	$(GO) mod tidy -diff
+
+clean-tree:
+	@.ci/clean-tree
