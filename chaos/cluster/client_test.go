@@ -1,0 +1,139 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+// script serves one answer after the other and keeps what was asked.
+type script struct {
+	answers []func(http.ResponseWriter)
+	asked   []string
+}
+
+func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	s.asked = append(s.asked, fmt.Sprintf("%s %s key=%q timeout=%q %s", r.Method, r.URL.EscapedPath(),
+		r.Header.Get("Idempotency-Key"), r.Header.Get("Mesh-Timeout"), body))
+	answer := s.answers[0]
+	s.answers = s.answers[1:]
+	answer(w)
+}
+
+func problem(status int, body string) func(http.ResponseWriter) {
+	return func(w http.ResponseWriter) {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.Header().Set("Retry-After", "2")
+		w.WriteHeader(status)
+		io.WriteString(w, body)
+	}
+}
+
+func ok(w http.ResponseWriter) {
+	w.Header().Set("Mesh-Node", "n2")
+	w.Header().Set("Mesh-Fence", "3.1.7")
+	w.Header().Set("Mesh-Replayed", "true")
+	io.WriteString(w, `{"value":4}`)
+}
+
+func hangUp(http.ResponseWriter) { panic(http.ErrAbortHandler) }
+
+func serveScript(t *testing.T, answers ...func(http.ResponseWriter)) (*script, *Client, string) {
+	s := &script{answers: answers}
+	server := httptest.NewServer(s)
+	c := NewClient(1)
+	t.Cleanup(func() {
+		c.Close()
+		server.Close()
+	})
+	return s, c, strings.TrimPrefix(server.URL, "http://")
+}
+
+func TestDo(t *testing.T) {
+	s, c, addr := serveScript(t, ok,
+		problem(503, `{"code":"unavailable","detail":"no majority","retryable":true,"outcome":"none"}`),
+		problem(422, `{"code":"held","outcome":"none","app":{"code":"held","message":"by a"}}`),
+		func(w http.ResponseWriter) { w.WriteHeader(500) })
+	call := Call{Kind: "kv", ID: "a/../b %", Method: "add", Arg: map[string]int{"n": 1}, Key: "k", Timeout: time.Second}
+	answer, err := c.Do(t.Context(), addr, call)
+	if err != nil || string(answer.Body) != `{"value":4}` || answer.Node != "n2" || answer.Fence != "3.1.7" || !answer.Replayed {
+		t.Errorf("got %+v, %v", answer, err)
+	}
+	want := `POST /v1/actors/kv/a%2F..%2Fb%20%25/add key="k" timeout="1s" {"n":1}`
+	if s.asked[0] != want {
+		t.Errorf("asked %s\nwant  %s", s.asked[0], want)
+	}
+	var p *Problem
+	if _, err = c.Do(t.Context(), addr, Call{Kind: "kv"}); !errors.As(err, &p) || p.Code != "unavailable" ||
+		p.Status != 503 || !p.Retryable || p.RetryAfter != 2*time.Second {
+		t.Errorf("got %v", err)
+	}
+	if _, err = c.Do(t.Context(), addr, Call{Kind: "kv"}); !errors.As(err, &p) || p.App == nil || p.App.Message != "by a" {
+		t.Errorf("got %v", err)
+	}
+	if _, err = c.Do(t.Context(), addr, Call{Kind: "kv"}); err == nil || errors.As(err, new(*Problem)) || Final(err) {
+		t.Errorf("a 500 that is no problem document gives %v", err)
+	}
+}
+
+func TestFinal(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		want bool
+	}{
+		{nil, true},
+		{&Problem{Outcome: "none"}, true},
+		{fmt.Errorf("wrapped: %w", &Problem{Outcome: "none"}), true},
+		{&Problem{Outcome: "none", Retryable: true}, false},
+		{&Problem{Outcome: "unknown"}, false},
+		{io.ErrUnexpectedEOF, false},
+	} {
+		if got := Final(test.err); got != test.want {
+			t.Errorf("Final(%v) = %v", test.err, got)
+		}
+	}
+}
+
+// Persist repeats with one key, past every failure that is not final.
+func TestPersist(t *testing.T) {
+	s, c, addr := serveScript(t,
+		problem(503, `{"code":"unavailable","retryable":true,"outcome":"none"}`),
+		problem(504, `{"code":"outcome_unknown","outcome":"unknown"}`),
+		hangUp,
+		ok)
+	dead := "127.0.0.1:1" // nothing listens there
+	answer, tries, err := c.Persist(t.Context(), []string{addr, dead}, 0, Call{Kind: "c", ID: "x", Method: "add", Key: "k"})
+	if err != nil || !answer.Replayed {
+		t.Fatalf("got %+v, %v", answer, err)
+	}
+	// net/http repeats by itself what has a key and a connection broke under.
+	if tries < 5 || len(s.asked) != 4 {
+		t.Errorf("%d tries, %d of them arrived; want 5 at least, and 4", tries, len(s.asked))
+	}
+	for _, a := range s.asked {
+		if a != s.asked[0] {
+			t.Errorf("asked %s, then %s", s.asked[0], a)
+		}
+	}
+}
+
+func TestPersistEnds(t *testing.T) {
+	_, c, addr := serveScript(t, problem(404, `{"code":"no_kind","outcome":"none"}`))
+	var p *Problem
+	if _, tries, err := c.Persist(t.Context(), []string{addr}, 0, Call{Kind: "c"}); tries != 1 || !errors.As(err, &p) {
+		t.Errorf("a final answer: %d tries, %v", tries, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	_, _, err := c.Persist(ctx, []string{"127.0.0.1:1"}, 0, Call{Kind: "c"})
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("an endless failure: %v", err)
+	}
+}
