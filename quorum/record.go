@@ -269,3 +269,13 @@ func (t *TimerChange) decode(d *decoder) {
 	t.Method = d.string()
 	t.Args = d.bytes()
 }
+
+// RecordWall returns the Wall of an encoded record, or 0 for a barrier or what
+// is no record.
+func RecordWall(data []byte) int64 {
+	if len(data) < 3 || data[0] != recordVersion {
+		return 0
+	}
+	d := decoder{b: data[2:]}
+	return int64(d.uint())
+}

@@ -1,0 +1,121 @@
+package quorum
+
+import (
+	"slices"
+	"time"
+)
+
+// MaxDrift is the bound on how much faster or slower than true time a node's
+// clock runs: 1 %. Leases are safe as long as every clock keeps it; writes are
+// fenced by ballots whatever the clocks do.
+const MaxDrift = 0.01
+
+// LeaseMargin is how much shorter than term an owner counts a lease, so that
+// the slowest owner's count ends before the fastest replica's: at least
+// 2ρT/(1+ρ), ρ being MaxDrift.
+func LeaseMargin(term time.Duration) time.Duration {
+	return time.Duration(2*MaxDrift/(1+MaxDrift)*float64(term)) + time.Millisecond
+}
+
+// Leases are one shard's half of the leases between this node and its peers, in
+// both directions. A lease is between two nodes and covers every slot of which
+// one is the owner and the other a replica. See SlotLease.tla.
+//
+//	owner ── heartbeat(boot, epoch), sent at s ──► replica, heard at h
+//	  counts on it till s+T-margin  ◄── granted ──   waits till h+T
+type Leases struct {
+	term    time.Duration
+	quiet   Instant // after a start: grant nothing and promise nobody else before
+	seals   Epoch   // highest slot epoch of a seal, waiting or granted
+	granted map[NodeID]Instant
+	heard   map[NodeID]heardBeat
+	held    map[NodeID]Instant
+}
+
+type heardBeat struct {
+	boot  Boot
+	epoch Epoch
+}
+
+// NewLeases returns the leases of a node that starts now. Of what it granted
+// before it knows nothing, so it is quiet for one term. A term of 0 turns leases
+// off: nothing is granted, nothing is held, and no seal waits.
+func NewLeases(now Instant, term time.Duration) *Leases {
+	return &Leases{
+		term:    term,
+		quiet:   now.Add(term),
+		granted: map[NodeID]Instant{},
+		heard:   map[NodeID]heardBeat{},
+		held:    map[NodeID]Instant{},
+	}
+}
+
+// Hear takes a heartbeat and reports whether it is answered with a lease. It is
+// not while this shard holds a seal, waiting or granted, of a higher slot epoch
+// than the sender knows: the sender must see the newer view first.
+func (l *Leases) Hear(now Instant, from NodeID, boot Boot, epoch Epoch) bool {
+	h := l.heard[from]
+	if boot < h.boot {
+		return false
+	}
+	if boot > h.boot {
+		h = heardBeat{boot: boot}
+	}
+	h.epoch = max(h.epoch, epoch)
+	l.heard[from] = h
+	if l.term == 0 || now < l.quiet || epoch < l.seals {
+		return false
+	}
+	l.granted[from] = now.Add(l.term)
+	return true
+}
+
+// Sealed notes a seal, when it comes and again when it is granted.
+func (l *Leases) Sealed(epoch Epoch) { l.seals = max(l.seals, epoch) }
+
+// Bound returns the first instant at which a replica at self may promise a
+// ballot of next's, in a slot whose promised owner is the node promised (0 if
+// none). It must be asked when the promise is made, not when the seal came.
+func (l *Leases) Bound(self, promised, next NodeID, epoch Epoch) Instant {
+	if l.term == 0 || promised == 0 || promised == next || promised == self {
+		return 0
+	}
+	if l.heard[promised].epoch >= epoch {
+		return 0 // it knows that it is replaced: the release
+	}
+	return max(l.granted[promised], l.quiet)
+}
+
+// Grant notes that peer answered the heartbeat that this node sent at sent with
+// a lease.
+func (l *Leases) Grant(peer NodeID, sent Instant) {
+	if until := sent.Add(l.term - LeaseMargin(l.term)); until > l.held[peer] {
+		l.held[peer] = until
+	}
+}
+
+// HeldUntil returns until when a majority of the set lets its owner self answer
+// reads alone, or 0. counts says of which replicas the lease counts: those that
+// have promised, or acknowledged an append at, the owner's ballot. The owner
+// counts itself if counts says so.
+func (l *Leases) HeldUntil(self NodeID, set []NodeID, counts func(NodeID) bool) Instant {
+	var buf [8]Instant
+	until := buf[:0]
+	for _, r := range set {
+		switch {
+		case !counts(r):
+		case r == self:
+			until = append(until, maxInstant)
+		case l.held[r] > 0:
+			until = append(until, l.held[r])
+		}
+	}
+	need := Majority(len(set))
+	if len(until) < need {
+		return 0
+	}
+	slices.Sort(until)
+	return until[len(until)-need]
+}
+
+const maxInstant = Instant(1<<63 - 1)
