@@ -193,3 +193,6 @@ func (l *Log) entries(after LSN, maxBytes int) (list []Entry, evicted []TailEntr
 	}
 	return slices.Clone(l.tail[from:n]), nil
 }
+
+// BaseHash returns the base and the rolling hash there.
+func (l *Log) BaseHash() (Position, uint64) { return l.base, l.baseHash }

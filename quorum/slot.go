@@ -487,10 +487,15 @@ func (s *Slot) Staged(now Instant, from NodeID, ballot Ballot, state SlotState, 
 	return true
 }
 
-// Forget moves the base of the log in memory up to lsn, which is applied:
-// entries up to it are folded, or can be found with their actors in the store.
-func (s *Slot) Forget(lsn LSN) {
-	s.log.advance(min(lsn, s.Applied()))
+// Forget moves the base of the log in memory up to lsn, or to what is applied
+// if that is less, and calls gone for each entry that the memory loses. Entries
+// up to the base are folded, or can be found with their actors in the store.
+func (s *Slot) Forget(lsn LSN, gone func(actor ActorKey, at LSN, bytes int)) {
+	lsn = min(lsn, s.Applied())
+	for k := s.log.Base().LSN + 1; k <= lsn; k++ {
+		gone(s.log.at(k).Actor, k, int(s.log.sizes[k-s.log.Base().LSN-1]))
+	}
+	s.log.advance(lsn)
 }
 
 // Evict drops the data of entries that no other replica is likely to ask for:

@@ -39,6 +39,9 @@ func (t Instant) Add(d time.Duration) Instant { return t + Instant(d) }
 // Sub returns the time from u to t.
 func (t Instant) Sub(u Instant) time.Duration { return time.Duration(t - u) }
 
+// IsZero reports whether t is no instant.
+func (t Instant) IsZero() bool { return t == 0 }
+
 // Ballot fences every promise, append and answer of a slot: the slot epoch,
 // and the boot of the owner that this epoch's view names. One owner process
 // has it, and nobody else ever: a slot epoch has one owner, and an owner never

@@ -9,6 +9,7 @@ import (
 // Call is one invocation that has come to the node that owns its actor. The
 // shell has decoded the argument and looked up the method.
 type Call struct {
+	Slot      quorum.SlotID
 	Actor     quorum.ActorKey
 	Method    string
 	ReadOnly  bool // a View method: no record is written
@@ -23,7 +24,7 @@ type Call struct {
 	Trace     []byte
 	Idle      time.Duration // the kind's idle timeout
 	Mailbox   int           // the kind's mailbox size, in calls
-	Waiter    any // handed back with the Outcome; only the shell looks inside
+	Waiter    any           // handed back with the Outcome; only the shell looks inside
 }
 
 // Code says how a call ended, in the words of the errors that users see.
@@ -49,13 +50,16 @@ const (
 
 // Outcome is the end of a call.
 type Outcome struct {
-	Code     Code
-	Detail   string
-	App      *quorum.AppError
-	Reply    []byte          // encoded result
-	Fence    quorum.Position // of the record; for a read, the owner's ballot and the last lsn that it saw
-	LSN      quorum.LSN      // of the actor's last record
-	Replayed bool            // the first answer to this request id, again
+	Code   Code
+	Detail string
+	App    *quorum.AppError
+	Reply  []byte          // encoded result
+	Fence  quorum.Position // of the record; for a read, the owner's ballot and the last lsn that it saw
+	// Until, if not 0, is when the answer ceases to be true: it must leave
+	// before, by a clock read as it leaves, or not at all.
+	Until    quorum.Instant
+	LSN      quorum.LSN // of the actor's last record
+	Replayed bool       // the first answer to this request id, again
 }
 
 // ActivationID names one activation of one actor in one shard's life.
@@ -68,13 +72,13 @@ type TurnStart struct {
 	Slot       quorum.SlotID
 	Call       *Call
 	Fence      Fence
-	Wall       int64 // ns since 1970; the turn's Now
+	Seen       quorum.LSN // of the actor's last record; what leaves the turn waits for its commit
+	Wall       int64      // ns since 1970; the turn's Now
 	// Load asks the shell to drop the instance that it may have and to decode
 	// State afresh. State is nil for an actor that has none yet.
 	Load  bool
 	State []byte
-	Keys  *Overlay // writes to ordered keys that are not in the store's folded part
-	Sent  map[quorum.ActorKey]uint64
+	Keys  *Overlay // writes to ordered keys that are not in the store's folded part; nil for none
 }
 
 // Fence protects resources outside the mesh: it grows from turn to turn of an
@@ -95,6 +99,7 @@ type TurnResult struct {
 	Sends      []quorum.Send // Number is filled in by the core
 	Timers     []quorum.TimerChange
 	Reply      []byte
+	Wall       int64 // what the turn's Now was, in ns since 1970
 	Err        *quorum.AppError
 	Code       Code // CodeTooLarge, CodeDeadline, CodeStopped ...: rolled back for this reason
 	Detail     string

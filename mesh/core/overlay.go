@@ -63,5 +63,3 @@ func (o *Overlay) folded(lsn quorum.LSN) {
 		o.tree.Delete(w)
 	}
 }
-
-func (o *Overlay) len() int { return o.tree.Len() }

@@ -1,0 +1,78 @@
+package core
+
+import "actormesh/quorum"
+
+// The log of a slot is kept in memory from its base on, and a short tail above
+// the base for peers that were away for a moment. As the base passes a record,
+// the record is counted for its actor; an actor with enough of them is folded,
+// in the background: its state, answers, marks and keys are written, and the
+// records deleted. So the store is bounded by what lives, not by history.
+
+// forget moves the base of the slot's log up as far as nobody is likely to ask
+// for what is below it.
+func (s *Shard) forget(sl *slot) {
+	log := sl.q.Log()
+	limit := log.Last().LSN - min(log.Last().LSN, quorum.LSN(s.cfg.KeepEntries))
+	if log.Bytes() < s.cfg.LaggardBytes {
+		limit = min(limit, sl.q.Floor())
+	}
+	if limit <= log.Base().LSN {
+		return
+	}
+	var ready []quorum.ActorKey
+	sl.q.Forget(limit, func(actor quorum.ActorKey, at quorum.LSN, bytes int) {
+		if u := sl.passed(actor, at, bytes); !u.folding && (u.records >= s.cfg.FoldRecords || u.bytes >= s.cfg.FoldBytes) {
+			u.folding = true
+			ready = append(ready, actor)
+		}
+	})
+	sl.q.Evict(s.cfg.FoldBytes)
+	for _, actor := range ready {
+		s.fold(sl, actor)
+	}
+}
+
+// passed counts a record that the base has passed.
+func (sl *slot) passed(actor quorum.ActorKey, at quorum.LSN, bytes int) *unfolded {
+	u := sl.unfolded[actor]
+	if u == nil {
+		u = &unfolded{}
+		sl.unfolded[actor] = u
+	}
+	u.records++
+	u.bytes += bytes
+	u.last = at
+	return u
+}
+
+func (s *Shard) fold(sl *slot, actor quorum.ActorKey) {
+	u := sl.unfolded[actor]
+	u.folding, u.records, u.bytes = true, 0, 0
+	base, hash := sl.q.Log().BaseHash()
+	s.out.Folds = append(s.out.Folds, Fold{sl.id, actor, u.last, base, hash})
+}
+
+// Folded says that a fold has ended, whether it could be done or not.
+func (s *Shard) Folded(f Fold, ok bool) {
+	sl := s.slots[f.Slot]
+	if sl == nil {
+		return
+	}
+	u := sl.unfolded[f.Actor]
+	if u == nil {
+		return // the slot's log was replaced meanwhile
+	}
+	u.folding = false
+	if !ok {
+		return // what comes next counts again, and folds this too
+	}
+	if a := sl.actors[f.Actor]; a != nil {
+		a.folded(f.UpTo)
+	}
+	switch {
+	case u.records >= s.cfg.FoldRecords || u.bytes >= s.cfg.FoldBytes:
+		s.fold(sl, f.Actor)
+	case u.records == 0:
+		delete(sl.unfolded, f.Actor)
+	}
+}

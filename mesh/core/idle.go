@@ -1,0 +1,182 @@
+package core
+
+import (
+	"slices"
+	"time"
+
+	"actormesh/quorum"
+)
+
+// idleList holds the activations of one idle timeout that have nothing to do,
+// the longest idle first, so that a sweep looks only at those that it ends.
+type idleList struct {
+	first, last *actor
+}
+
+// enterIdle puts an activation that has nothing to do at the end of its list.
+func (s *Shard) enterIdle(a *actor) {
+	if a.inIdle || a.phase != active || a.running != nil || len(a.mailbox) > 0 || !a.outbox.idle() || s.actors[a.id] != a {
+		return
+	}
+	l := s.idle[a.timeout]
+	if l == nil {
+		l = &idleList{}
+		s.idle[a.timeout] = l
+	}
+	a.inIdle, a.prev, a.next = true, l.last, nil
+	if l.last != nil {
+		l.last.next = a
+	} else {
+		l.first = a
+	}
+	l.last = a
+}
+
+// leaveIdle takes an activation out of its list. Only after that may its timeout
+// change.
+func (s *Shard) leaveIdle(a *actor) {
+	if !a.inIdle {
+		return
+	}
+	l := s.idle[a.timeout]
+	if a.prev != nil {
+		a.prev.next = a.next
+	} else {
+		l.first = a.next
+	}
+	if a.next != nil {
+		a.next.prev = a.prev
+	} else {
+		l.last = a.prev
+	}
+	a.inIdle, a.prev, a.next = false, nil, nil
+}
+
+// sweep ends the activations that were idle for their timeout.
+func (s *Shard) sweep(now quorum.Instant) {
+	for _, timeout := range s.timeouts() {
+		l := s.idle[timeout]
+		for a := l.first; a != nil && now >= a.usedAt.Add(timeout); {
+			next := a.next
+			s.passivate(a)
+			a = next
+		}
+	}
+}
+
+func (s *Shard) timeouts() []time.Duration {
+	list := make([]time.Duration, 0, len(s.idle))
+	for t := range s.idle {
+		list = append(list, t)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// makeRoom ends the activation that was idle the longest, if there is one. It
+// reports whether there is room now.
+func (s *Shard) makeRoom(now quorum.Instant) bool {
+	var oldest *actor
+	for _, timeout := range s.timeouts() {
+		if a := s.idle[timeout].first; a != nil && (oldest == nil || a.usedAt < oldest.usedAt) {
+			oldest = a
+		}
+	}
+	return oldest != nil && s.passivate(oldest)
+}
+
+// passivate begins to end an idle activation. Its records must be committed and
+// in the store, for the next activation is loaded from there. A call that comes
+// from now on waits for the next activation.
+func (s *Shard) passivate(a *actor) bool {
+	if a.base.LSN > a.slot.q.Applied() {
+		return false
+	}
+	s.leaveIdle(a)
+	a.phase = deactivating
+	s.out.Deactivate = append(s.out.Deactivate, a.id)
+	return true
+}
+
+// Deactivated says that the instance is gone, and with it all that the shell
+// kept of it.
+func (s *Shard) Deactivated(now quorum.Instant, id ActivationID) {
+	a := s.actors[id]
+	if a == nil || a.phase != deactivating {
+		return
+	}
+	s.remove(a)
+	if len(a.mailbox) == 0 {
+		return
+	}
+	next := s.activate(now, a.slot, a.key)
+	next.mailbox, next.timeout = a.mailbox, a.timeout
+}
+
+// expire ends calls whose deadline has passed, and finds the next deadline.
+func (s *Shard) expire(now quorum.Instant) {
+	s.nextDue = now.Add(time.Hour)
+	for _, id := range s.sortedSlots() {
+		s.expireSlot(now, s.slots[id])
+	}
+}
+
+func (s *Shard) expireSlot(now quorum.Instant, sl *slot) {
+	late := Outcome{Code: CodeDeadline, Detail: "the deadline passed; nothing happened"}
+	sl.queue = s.expireCalls(now, sl.queue, late)
+	for _, list := range []*[]waiting{&sl.waits, &sl.reads} {
+		for i := range *list {
+			w := &(*list)[i]
+			o := late
+			if w.wrote {
+				o = Outcome{Code: CodeOutcomeUnknown, Detail: "the deadline passed before the record was committed"}
+			}
+			w.calls = s.expireCalls(now, w.calls, o)
+		}
+		*list = slices.DeleteFunc(*list, func(w waiting) bool { return len(w.calls) == 0 && w.send == nil })
+	}
+	for _, a := range sl.sortedActors() {
+		for _, p := range a.mailbox {
+			if p.calls = s.expireCalls(now, p.calls, late); len(p.calls) == 0 && a.pending != nil {
+				for k, q := range a.pending {
+					if q == p {
+						delete(a.pending, k)
+					}
+				}
+			}
+		}
+		a.mailbox = slices.DeleteFunc(a.mailbox, func(p *pending) bool { return len(p.calls) == 0 })
+		if a.running != nil {
+			s.expireTurn(now, a)
+		}
+		s.enterIdle(a)
+	}
+}
+
+// expireTurn gives up a turn whose call is late. Go cannot stop a handler; its
+// effects are not recorded.
+func (s *Shard) expireTurn(now quorum.Instant, a *actor) {
+	p := a.running
+	p.calls = append(p.calls[:1], s.expireCalls(now, p.calls[1:], Outcome{
+		Code: CodeOutcomeUnknown, Detail: "the deadline passed while the first call with this request id ran"})...)
+	if due := p.call().Deadline; now < due {
+		s.nextDue = min(s.nextDue, due)
+		return
+	}
+	s.abandon(a, Outcome{Code: CodeDeadline, Detail: "the turn ran past its deadline and was rolled back"})
+	s.pump(now, a)
+}
+
+// expireCalls ends the late ones of some calls and returns the others.
+func (s *Shard) expireCalls(now quorum.Instant, calls []*Call, o Outcome) []*Call {
+	kept := calls[:0]
+	for _, c := range calls {
+		if now >= c.Deadline {
+			s.finish(c, o)
+			continue
+		}
+		s.nextDue = min(s.nextDue, c.Deadline)
+		kept = append(kept, c)
+	}
+	return kept
+}
