@@ -1,0 +1,6 @@
+//go:build invariants
+
+package mesh
+
+// invariantsEnabled turns costly checks of the user's code and of our own on.
+const invariantsEnabled = true
