@@ -101,6 +101,7 @@ const (
 	recordHasSession
 	recordHasKey
 	recordHasSource
+	recordHasSends // or notes that some are done
 )
 
 // AppendTo appends the record's encoding to b.
@@ -120,6 +121,9 @@ func (r *Record) AppendTo(b []byte) []byte {
 	}
 	if r.Request.Source != "" {
 		flags |= recordHasSource
+	}
+	if len(r.Sends)+len(r.SendsDone) > 0 {
+		flags |= recordHasSends
 	}
 	b = append(b, recordVersion, flags)
 	b = appendUint(b, uint64(r.Wall))
@@ -268,6 +272,12 @@ func (t *TimerChange) decode(d *decoder) {
 	t.Every = int64(d.uint())
 	t.Method = d.string()
 	t.Args = d.bytes()
+}
+
+// RecordSends reports whether an encoded record has sends, or notes that some
+// are done.
+func RecordSends(data []byte) bool {
+	return len(data) > 1 && data[0] == recordVersion && data[1]&recordHasSends != 0
 }
 
 // RecordWall returns the Wall of an encoded record, or 0 for a barrier or what

@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -43,9 +44,10 @@ type Slot struct {
 	view Epoch // of the view that row is from
 
 	log     *Log
-	promise Promise // may not be durable yet; lower ballots are refused all the same
-	commit  LSN     // known to be committed; <= log.Last().LSN
-	wall    int64   // highest Record.Wall that this node has seen in the log
+	promise Promise          // may not be durable yet; lower ballots are refused all the same
+	commit  LSN              // known to be committed; <= log.Last().LSN
+	wall    int64            // highest Record.Wall that this node has seen in the log
+	senders map[ActorKey]LSN // of the last record with sends of each actor that has one
 	sync    syncState
 	wait    waitingSeal
 	follow  followState
@@ -178,8 +180,9 @@ type SlotState struct {
 	Promise  Promise
 	Base     Position
 	BaseHash uint64
-	Tail     []TailEntry // above Base, without gaps
-	Wall     int64       // highest Record.Wall
+	Tail     []TailEntry      // above Base, without gaps
+	Wall     int64            // highest Record.Wall
+	Senders  map[ActorKey]LSN // of the last unfolded record with sends, by actor
 }
 
 // NewSlot returns the slot as it was stored. It knows no view yet.
@@ -188,7 +191,8 @@ func NewSlot(id SlotID, env *Env, s SlotState) *Slot {
 	env.Leases.Sealed(s.Promise.Ballot.Epoch)
 	return &Slot{
 		id: id, env: env, log: log, promise: s.Promise, commit: s.Base.LSN, wall: s.Wall,
-		sync: syncState{lsn: log.Last().LSN, promise: s.Promise},
+		senders: maps.Clone(s.Senders),
+		sync:    syncState{lsn: log.Last().LSN, promise: s.Promise},
 	}
 }
 
@@ -203,6 +207,18 @@ func (s *Slot) Applied() LSN { return min(s.commit, s.sync.lsn) }
 
 // Wall returns the highest wall time of the slot's records, in ns since 1970.
 func (s *Slot) Wall() int64 { return s.wall }
+
+// Senders returns the actors with records of sends, or of their ends, that are
+// not folded, in order. That an actor is named does not mean that a send is
+// outstanding.
+func (s *Slot) Senders() []ActorKey { return slices.Sorted(maps.Keys(s.senders)) }
+
+// Folded says that an actor's records up to lsn are folded.
+func (s *Slot) Folded(actor ActorKey, lsn LSN) {
+	if at, ok := s.senders[actor]; ok && at <= lsn {
+		delete(s.senders, actor)
+	}
+}
 
 // Promise returns what the slot's replica here has promised.
 func (s *Slot) Promise() Promise { return s.promise }
@@ -235,7 +251,7 @@ func (s *Slot) discard() {
 	}
 	s.write(Write{Kind: WriteDiscard, Slot: s.id})
 	s.log = NewLog(Position{}, 0, nil)
-	s.commit, s.follow = 0, followState{}
+	s.commit, s.follow, s.senders = 0, followState{}, nil
 	s.cutSync(0)
 }
 
@@ -387,6 +403,12 @@ func follows(entries []Entry, p Position, hash uint64) bool {
 func (s *Slot) append(e Entry) {
 	s.log.append(e)
 	s.wall = max(s.wall, RecordWall(e.Data))
+	if RecordSends(e.Data) {
+		if s.senders == nil {
+			s.senders = map[ActorKey]LSN{}
+		}
+		s.senders[e.Actor] = e.LSN
+	}
 }
 
 // cut takes the entries above lsn out of the log.
@@ -475,6 +497,7 @@ func (s *Slot) Staged(now Instant, from NodeID, ballot Ballot, state SlotState, 
 	s.write(Write{Kind: WriteInstall, Slot: s.id, Snapshot: handle})
 	s.log = log
 	s.wall = max(s.wall, state.Wall)
+	s.senders = maps.Clone(state.Senders)
 	s.cutSync(0)
 	s.commit = max(s.commit, log.Base().LSN)
 	s.event(SlotEvent{Kind: SlotCommitted})

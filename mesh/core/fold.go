@@ -58,6 +58,9 @@ func (s *Shard) Folded(f Fold, ok bool) {
 	if sl == nil {
 		return
 	}
+	if ok {
+		sl.q.Folded(f.Actor, f.UpTo)
+	}
 	u := sl.unfolded[f.Actor]
 	if u == nil {
 		return // the slot's log was replaced meanwhile

@@ -99,7 +99,7 @@ type Ready struct {
 	Folds      []Fold
 	Reads      []LogRead
 	Snapshots  []SnapshotOrder
-	Outboxes   []quorum.SlotID // slots whose actors with pending sends are to be found
+	Outboxes   []quorum.SlotID // slots whose folded actors with pending sends are to be found
 	Verdicts   []BeatVerdict
 	Reports    []SlotReport
 	Adopted    quorum.Epoch // the view that this shard has adopted, if it is a new one

@@ -119,6 +119,7 @@ func (s *Shard) activated(now quorum.Instant, sl *slot, e *quorum.SlotEvent) {
 	sl.wall = max(sl.wall, sl.q.Wall())
 	sl.quiesce = quiesceState{}
 	if !e.Kept {
+		s.Outbox(now, sl.id, sl.q.Senders())
 		s.out.Outboxes = append(s.out.Outboxes, sl.id)
 	}
 	queue := sl.queue
