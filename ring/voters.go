@@ -1,0 +1,145 @@
+package ring
+
+import (
+	"cmp"
+	"slices"
+)
+
+const (
+	votersWanted      = 5
+	votersWantedZones = 7 // wanted where there are as many zones
+)
+
+// chooseVoters keeps the voters but those that leave, adds healthy members up
+// to the number wanted, and keeps the number odd: an even set bears no more
+// failures than one less. Voters that are merely dead stay; those that are gone
+// are replaced, and kept where nobody can take their place.
+func (p *planner) chooseVoters() {
+	var voters, gone []NodeID
+	for _, id := range p.next.Voters {
+		switch {
+		case p.state(id) == Leaving && id != p.in.Coordinator:
+		case p.gone(id):
+			gone = append(gone, id)
+		default:
+			voters = append(voters, id)
+		}
+	}
+	voters = p.addVoters(voters)
+	switch {
+	case len(voters)%2 == 1:
+	case len(gone) > 0 && len(voters) < MaxVoters:
+		voters = append(voters, gone[0])
+	case !slices.ContainsFunc(voters, p.dead):
+		voters = p.dropVoter(voters)
+	}
+	voters = p.spreadVoters(voters)
+	// The rank of those who stay does not change.
+	old := p.next.Voters
+	rank := func(id NodeID) int {
+		if i := slices.Index(old, id); i >= 0 {
+			return i
+		}
+		return len(old)
+	}
+	slices.SortStableFunc(voters, func(a, b NodeID) int { return cmp.Compare(rank(a), rank(b)) })
+	p.next.Voters = voters
+}
+
+// addVoters adds healthy members, from the zones with the fewest voters first,
+// up to the largest odd number that is wanted and possible.
+func (p *planner) addVoters(voters []NodeID) []NodeID {
+	zones := map[string]bool{}
+	possible := len(voters)
+	for i := range p.next.Members {
+		m := &p.next.Members[i]
+		zones[m.Zone] = true
+		if p.healthy(m) && !slices.Contains(voters, m.ID) {
+			possible++
+		}
+	}
+	wanted := votersWanted
+	if len(zones) >= votersWantedZones {
+		wanted = votersWantedZones
+	}
+	wanted = min(wanted, possible-1+possible%2)
+	for len(voters) < wanted {
+		voters = append(voters, p.newVoter(voters))
+	}
+	return voters
+}
+
+// newVoter returns the healthy member, not yet a voter, whose zone has the
+// fewest voters; 0 if there is none.
+func (p *planner) newVoter(voters []NodeID) (best NodeID) {
+	least := 0
+	for i := range p.next.Members {
+		m := &p.next.Members[i]
+		if !p.healthy(m) || slices.Contains(voters, m.ID) {
+			continue
+		}
+		if n := p.votersIn(voters, m.Zone); best == 0 || n < least {
+			best, least = m.ID, n
+		}
+	}
+	return best
+}
+
+func (p *planner) votersIn(voters []NodeID, zone string) (n int) {
+	for _, id := range voters {
+		if m, _ := p.next.Member(id); m.Zone == zone {
+			n++
+		}
+	}
+	return n
+}
+
+// crowdedVoter returns the voter, not the proposer, whose zone has the most
+// voters, the last of them in rank; -1 if there is none. It is alive.
+func (p *planner) crowdedVoter(voters []NodeID) (index, crowd int) {
+	index = -1
+	for i, id := range voters {
+		m, _ := p.next.Member(id)
+		if n := p.votersIn(voters, m.Zone); id != p.in.Coordinator && !p.dead(id) && n >= crowd {
+			index, crowd = i, n
+		}
+	}
+	return index, crowd
+}
+
+func (p *planner) dropVoter(voters []NodeID) []NodeID {
+	if i, _ := p.crowdedVoter(voters); i >= 0 {
+		return slices.Delete(voters, i, i+1)
+	}
+	return voters
+}
+
+// spreadVoters gives the vote of a crowded zone to a zone that has at least two
+// fewer, one in a view.
+func (p *planner) spreadVoters(voters []NodeID) []NodeID {
+	i, crowd := p.crowdedVoter(voters)
+	id := p.newVoter(voters)
+	if i < 0 || id == 0 {
+		return voters
+	}
+	if m, _ := p.next.Member(id); p.votersIn(voters, m.Zone)+2 <= crowd {
+		voters[i] = id
+	}
+	return voters
+}
+
+// chooseCoordinator names the proposer; but one that drains or leaves names the
+// first healthy voter, if there is one, and then gives up its vote.
+func (p *planner) chooseCoordinator() {
+	p.next.Coordinator = p.in.Coordinator
+	if state := p.state(p.in.Coordinator); state != Draining && state != Leaving {
+		return
+	}
+	heir := slices.IndexFunc(p.next.Voters, func(id NodeID) bool {
+		m, _ := p.next.Member(id)
+		return p.healthy(&m)
+	})
+	if heir >= 0 {
+		p.next.Coordinator = p.next.Voters[heir]
+	}
+}
