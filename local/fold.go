@@ -1,0 +1,297 @@
+package local
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+
+	"actormesh/quorum"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+const (
+	markBytes    = 8
+	pendingBytes = 9 // flags and the first timer's wall time
+
+	// A fold forgets this many own keys, and two for each that it adds: more
+	// than come in, so that they cannot pile up, and no long pause.
+	expirePerFold = 64
+)
+
+const pendingSends = 1 // flag
+
+// Fold takes the actor's entries up to upTo, all of them committed, out of the log
+// and into the folded actor, and moves the slot's base to base, with the rolling
+// hash there, if it is not there yet. base must not be below upTo. It returns how
+// many bytes of entries it freed, as quorum.Entry.Size counts them. For the empty
+// actor it deletes barriers. What it writes is one batch that is not synced.
+//
+// Fold may be called while other goroutines commit and read. The error wraps
+// ErrSuperseded if the slot was replaced meanwhile.
+func (s *Store) Fold(slot quorum.SlotID, actor quorum.ActorKey, upTo quorum.LSN, base quorum.Position, baseHash uint64) (freedBytes int, err error) {
+	g := s.gate(slot)
+	g.fold.Lock()
+	defer g.fold.Unlock()
+	g.mu.Lock()
+	gen := g.gen
+	g.mu.Unlock()
+
+	f := folder{s: s, slot: slot, actor: actor, pb: s.db.NewBatch()}
+	defer f.pb.Close()
+	if err := f.run(upTo, slotBase{base, baseHash}); err != nil {
+		return 0, s.damage(err)
+	}
+	if f.pb.Empty() {
+		return 0, nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.gen != gen {
+		return 0, fmt.Errorf("fold: %w", ErrSuperseded)
+	}
+	return f.freed, s.apply(f.pb, false)
+}
+
+// folder is one fold at work.
+type folder struct {
+	s     *Store
+	slot  quorum.SlotID
+	actor quorum.ActorKey
+	pb    *pebble.Batch
+	freed int
+}
+
+func (f *folder) run(upTo quorum.LSN, base slotBase) error {
+	it, err := f.s.slotIter(f.slot)
+	if err != nil {
+		return err
+	}
+	err = f.fold(it, upTo, base)
+	return errors.Join(err, classify(it.Close()))
+}
+
+func (f *folder) fold(it *pebble.Iterator, upTo quorum.LSN, base slotBase) error {
+	if err := f.moveBase(it, upTo, base); err != nil {
+		return err
+	}
+	entries, err := loadEntries(it, f.slot, f.actor, upTo)
+	if err != nil || len(entries) == 0 {
+		return err
+	}
+	for i := range entries {
+		f.freed += entries[i].Size()
+		deleteRecord(f.pb, f.slot, f.actor, entries[i].LSN, entries[i].Size())
+	}
+	if f.actor == "" {
+		return nil
+	}
+	actor, err := loadBase(it, f.slot, f.actor)
+	if err != nil {
+		return err
+	}
+	wasPending := len(actor.Outbox) > 0 || len(actor.Timers) > 0
+	records, err := decodeRecords(entries)
+	if err != nil {
+		return err
+	}
+	// Before the new answers: a key that is answered again is not to be forgotten.
+	if err := f.expire(it, actor, records); err != nil {
+		return err
+	}
+	if err := f.applyEntries(actor, entries, records); err != nil {
+		return err
+	}
+	f.setMarks(partReceived, actor.Received)
+	f.setMarks(partSent, actor.Sent)
+	f.setPending(actor, wasPending)
+	return f.pb.Set(appendPart(nil, f.slot, f.actor, partBase), actor.AppendTo(nil, true), nil)
+}
+
+// moveBase moves the slot's base, which only grows.
+func (f *folder) moveBase(it *pebble.Iterator, upTo quorum.LSN, base slotBase) error {
+	var now slotBase
+	value, found, err := seek(it, metaKey(f.slot))
+	if err != nil {
+		return err
+	}
+	if found {
+		if now, err = decodeSlotBase(value); err != nil {
+			return err
+		}
+	}
+	if base.at.LSN <= now.at.LSN {
+		base = now
+	}
+	if upTo > base.at.LSN {
+		return fmt.Errorf("fold to %d, which is after the slot's base %v", upTo, base.at)
+	}
+	if base == now {
+		return nil
+	}
+	return f.pb.Set(metaKey(f.slot), base.encode(), nil)
+}
+
+func decodeRecords(entries []quorum.Entry) ([]*quorum.Record, error) {
+	records := make([]*quorum.Record, len(entries))
+	for i := range entries {
+		r, err := quorum.DecodeRecord(entries[i].Data)
+		if err != nil {
+			return nil, fmt.Errorf("record %v of %v: %w", entries[i].Position(), entries[i].Actor, err)
+		}
+		records[i] = r
+	}
+	return records, nil
+}
+
+// applyEntries applies the entries to the actor and writes what is kept beside
+// it: its ordered keys, and the answers to own keys.
+func (f *folder) applyEntries(actor *quorum.Base, entries []quorum.Entry, records []*quorum.Record) error {
+	for i, r := range records {
+		actor.Apply(&entries[i], r, f.s.retention)
+		for _, w := range r.Writes {
+			var err error
+			key := append(appendPart(nil, f.slot, f.actor, partKey), w.Key...)
+			if w.Delete {
+				err = f.pb.Delete(key, nil)
+			} else {
+				err = f.pb.Set(key, w.Value, nil)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if hasOwnKey(r) {
+			answer := quorum.AnswerOf(&entries[i], r)
+			if err := f.setAnswer(r.Request.Key, &answer); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// hasOwnKey reports whether quorum.Base.Apply counts the record's answer among
+// those that are kept beside the base.
+func hasOwnKey(r *quorum.Record) bool {
+	return r.Request.Key != "" && r.Request.Session == quorum.SessionID{}
+}
+
+func (f *folder) setAnswer(key string, a *quorum.Answer) error {
+	k := append(appendPart(nil, f.slot, f.actor, partAnswer), key...)
+	return errors.Join(
+		f.pb.Set(k, a.AppendTo(nil), nil),
+		f.pb.Set(appendExpiry(nil, f.slot, f.actor, a.Wall, key), nil, nil))
+}
+
+// expire forgets the oldest answers to own keys that are past the retention by
+// the wall time of the last of the records.
+func (f *folder) expire(it *pebble.Iterator, actor *quorum.Base, records []*quorum.Record) error {
+	limit := expirePerFold
+	for _, r := range records {
+		if hasOwnKey(r) {
+			limit += 2
+		}
+	}
+	now := records[len(records)-1].Wall
+	if now < int64(f.s.retention) {
+		return nil
+	}
+	prefix := appendPart(nil, f.slot, f.actor, partExpiry)
+	end := appendExpiry(nil, f.slot, f.actor, now-int64(f.s.retention), "")
+	var expired [][]byte
+	for valid := it.SeekGE(prefix); valid && len(expired) < limit && bytes.Compare(it.Key(), end) < 0; valid = it.Next() {
+		expired = append(expired, bytes.Clone(it.Key()))
+	}
+	if err := it.Error(); err != nil {
+		return classify(err)
+	}
+	for _, x := range expired {
+		wall := int64(binary.BigEndian.Uint64(x[len(prefix):]))
+		if err := f.forget(it, x, wall, x[len(prefix)+wallBytes:]); err != nil {
+			return err
+		}
+	}
+	actor.OwnKeys -= len(expired)
+	return nil
+}
+
+// forget deletes one answer, unless the key has been answered again since.
+func (f *folder) forget(it *pebble.Iterator, expiry []byte, wall int64, key []byte) error {
+	k := append(appendPart(nil, f.slot, f.actor, partAnswer), key...)
+	value, found, err := seek(it, k)
+	if err != nil {
+		return err
+	}
+	if found {
+		a, err := quorum.DecodeAnswer(value)
+		if err != nil {
+			return damaged("answer to %q: %v", key, err)
+		}
+		if a.Wall == wall {
+			if err := f.pb.Delete(k, nil); err != nil {
+				return err
+			}
+		}
+	}
+	return f.pb.Delete(expiry, nil)
+}
+
+// setMarks writes the marks that the entries have moved: those of the base are
+// kept beside it, so that a fold costs the same however many peers there are.
+func (f *folder) setMarks(part byte, marks map[quorum.ActorKey]uint64) {
+	for _, peer := range slices.Sorted(maps.Keys(marks)) {
+		key := append(appendPart(nil, f.slot, f.actor, part), peer...)
+		_ = f.pb.Set(key, binary.BigEndian.AppendUint64(nil, marks[peer]), nil) // cannot fail without an index
+	}
+}
+
+func decodeMark(b []byte) (uint64, error) {
+	if len(b) != markBytes {
+		return 0, damaged("mark has %d bytes", len(b))
+	}
+	return binary.BigEndian.Uint64(b), nil
+}
+
+// setPending keeps the index of actors with something left to do.
+func (f *folder) setPending(actor *quorum.Base, was bool) {
+	key := pendingKey(f.slot, f.actor)
+	if len(actor.Outbox) == 0 && len(actor.Timers) == 0 {
+		if was {
+			_ = f.pb.Delete(key, nil) // cannot fail without an index
+		}
+		return
+	}
+	value := []byte{0}
+	if len(actor.Outbox) > 0 {
+		value[0] |= pendingSends
+	}
+	_ = f.pb.Set(key, binary.BigEndian.AppendUint64(value, uint64(nextDue(actor))), nil)
+}
+
+func nextDue(actor *quorum.Base) int64 {
+	if len(actor.Timers) == 0 {
+		return 0
+	}
+	due := int64(math.MaxInt64)
+	for _, t := range actor.Timers {
+		due = min(due, t.Due)
+	}
+	return max(due, 1)
+}
+
+func decodePending(key, value []byte) (PendingActor, error) {
+	actor, rest, ok := splitActor(key[slotPrefixBytes+1:])
+	if !ok || len(rest) > 0 || len(value) != pendingBytes {
+		return PendingActor{}, damaged("key %x", key)
+	}
+	return PendingActor{
+		Actor:   quorum.ActorKey(actor),
+		Sends:   value[0]&pendingSends != 0,
+		NextDue: int64(binary.BigEndian.Uint64(value[1:])),
+	}, nil
+}

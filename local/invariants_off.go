@@ -1,0 +1,6 @@
+//go:build !invariants
+
+package local
+
+// invariantsEnabled turns costly checks of our own code on.
+const invariantsEnabled = false

@@ -1,0 +1,247 @@
+package local
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"actormesh/quorum"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// ReadEntries returns the entries that which names, in its order, until they
+// exceed maxBytes, at least one. It returns those before the first that is not
+// there any more, and with none an error that wraps ErrGone.
+func (s *Store) ReadEntries(slot quorum.SlotID, which []TailEntry, maxBytes int) ([]quorum.Entry, error) {
+	if len(which) == 0 {
+		return nil, nil
+	}
+	it, err := s.regionIter(slot, regionRecord)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := readEntries(it, slot, which, maxBytes)
+	if err = errors.Join(err, classify(it.Close())); err != nil {
+		return nil, s.damage(err)
+	}
+	if len(entries) == 0 {
+		return nil, fmt.Errorf("%w: slot %d, entry %v", ErrGone, slot, which[0].Position())
+	}
+	return entries, nil
+}
+
+func readEntries(it *pebble.Iterator, slot quorum.SlotID, which []TailEntry, maxBytes int) ([]quorum.Entry, error) {
+	entries := make([]quorum.Entry, 0, len(which))
+	var key []byte
+	for i := range which {
+		t := &which[i]
+		key = appendRecordKey(key[:0], slot, t.Actor, t.LSN)
+		if !it.SeekGE(key) || !bytes.Equal(it.Key(), key) {
+			break
+		}
+		e, err := entryAt(it, t.Actor)
+		if err != nil {
+			return nil, err
+		}
+		if e.Ballot != t.Ballot || e.Hash != t.Hash {
+			break
+		}
+		if maxBytes -= e.Size(); maxBytes < 0 && len(entries) > 0 {
+			break
+		}
+		entries = append(entries, e)
+	}
+	return entries, classify(it.Error())
+}
+
+// entryAt decodes a copy of the record at which the iterator stands.
+func entryAt(it *pebble.Iterator, actor quorum.ActorKey) (quorum.Entry, error) {
+	value, err := it.ValueAndErr()
+	if err != nil {
+		return quorum.Entry{}, classify(err)
+	}
+	return decodeRecord(it.Key(), bytes.Clone(value), actor)
+}
+
+func (s *Store) regionIter(slot quorum.SlotID, region byte) (*pebble.Iterator, error) {
+	start, end := regionRange(slot, region)
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: start, UpperBound: end})
+	return it, classify(err)
+}
+
+// slotIter iterates over all that a slot has but its promise, as it is now.
+func (s *Store) slotIter(slot quorum.SlotID) (*pebble.Iterator, error) {
+	start, end := slotRange(slot)
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: start, UpperBound: end})
+	return it, classify(err)
+}
+
+// damage makes damage that a read finds the store's failure.
+func (s *Store) damage(err error) error {
+	if errors.Is(err, ErrDamaged) {
+		return s.fail(err)
+	}
+	return err
+}
+
+// ActorImage is what the store holds of one actor.
+type ActorImage struct {
+	Base    *quorum.Base   // with its marks; a new one for an actor that is not folded
+	Entries []quorum.Entry // those not folded, by LSN
+}
+
+// LoadActor reads an actor at one instant. Its ordered keys and the answers to
+// clients' own keys are left where they are.
+func (s *Store) LoadActor(slot quorum.SlotID, actor quorum.ActorKey) (ActorImage, error) {
+	it, err := s.slotIter(slot)
+	if err != nil {
+		return ActorImage{}, err
+	}
+	img, err := loadActor(it, slot, actor)
+	if err = errors.Join(err, classify(it.Close())); err != nil {
+		return ActorImage{}, s.damage(err)
+	}
+	return img, nil
+}
+
+func loadActor(it *pebble.Iterator, slot quorum.SlotID, actor quorum.ActorKey) (img ActorImage, err error) {
+	if img.Entries, err = loadEntries(it, slot, actor, ^quorum.LSN(0)); err != nil {
+		return img, err
+	}
+	if img.Base, err = loadBase(it, slot, actor); err != nil {
+		return img, err
+	}
+	for _, marks := range []struct {
+		part byte
+		of   map[quorum.ActorKey]uint64
+	}{{partReceived, img.Base.Received}, {partSent, img.Base.Sent}} {
+		prefix := appendPart(nil, slot, actor, marks.part)
+		for valid := it.SeekGE(prefix); valid && bytes.HasPrefix(it.Key(), prefix); valid = it.Next() {
+			n, err := decodeMark(it.Value())
+			if err != nil {
+				return img, err
+			}
+			marks.of[quorum.ActorKey(it.Key()[len(prefix):])] = n
+		}
+	}
+	return img, classify(it.Error())
+}
+
+// loadEntries returns the actor's entries up to upTo that are in the log.
+func loadEntries(it *pebble.Iterator, slot quorum.SlotID, actor quorum.ActorKey, upTo quorum.LSN) (entries []quorum.Entry, err error) {
+	first := appendRecordKey(nil, slot, actor, 0)
+	last := appendRecordKey(nil, slot, actor, upTo)
+	for valid := it.SeekGE(first); valid && bytes.Compare(it.Key(), last) <= 0; valid = it.Next() {
+		e, err := entryAt(it, actor)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, e)
+	}
+	return entries, classify(it.Error())
+}
+
+// loadBase returns the folded actor without its marks.
+func loadBase(it *pebble.Iterator, slot quorum.SlotID, actor quorum.ActorKey) (*quorum.Base, error) {
+	value, found, err := seek(it, appendPart(nil, slot, actor, partBase))
+	if err != nil || !found {
+		return quorum.NewBase(), err
+	}
+	base, err := quorum.DecodeBase(bytes.Clone(value))
+	if err != nil {
+		return nil, damaged("base of %v: %v", actor, err)
+	}
+	return base, nil
+}
+
+// seek returns the key's value, which is good until the iterator moves.
+func seek(it *pebble.Iterator, key []byte) (value []byte, found bool, err error) {
+	if !it.SeekGE(key) || !bytes.Equal(it.Key(), key) {
+		return nil, false, classify(it.Error())
+	}
+	value, err = it.ValueAndErr()
+	return value, err == nil, classify(err)
+}
+
+// Answer returns what the call with a client's own key was answered, if that is
+// folded and not yet forgotten. Its cost does not grow with the actor's history:
+// a key that is not there costs a look at Bloom filters.
+func (s *Store) Answer(slot quorum.SlotID, actor quorum.ActorKey, key string) (quorum.Answer, bool, error) {
+	k := append(appendPart(nil, slot, actor, partAnswer), key...)
+	// DB.Get would not use the filters of the lowest level, where most keys are.
+	it, err := s.db.NewIter(&pebble.IterOptions{UseL6Filters: true})
+	if err != nil {
+		return quorum.Answer{}, false, s.damage(classify(err))
+	}
+	var a quorum.Answer
+	found := it.SeekPrefixGE(k)
+	if found {
+		a, err = quorum.DecodeAnswer(bytes.Clone(it.Value()))
+		if err != nil {
+			err = damaged("answer to %q: %v", key, err)
+		}
+	}
+	err = errors.Join(err, classify(it.Error()), classify(it.Close()))
+	return a, found && err == nil, s.damage(err)
+}
+
+// GetKey returns the folded value of one of the actor's ordered keys.
+func (s *Store) GetKey(slot quorum.SlotID, actor quorum.ActorKey, key []byte) (value []byte, found bool, err error) {
+	value, found, err = s.get(append(appendPart(nil, slot, actor, partKey), key...))
+	return value, found, s.damage(err)
+}
+
+// ScanKeys calls fn with the actor's folded ordered keys in [from, to), in order,
+// until there were limit of them or fn returns false. An empty to is the end. fn
+// must not keep the slices.
+func (s *Store) ScanKeys(slot quorum.SlotID, actor quorum.ActorKey, from, to []byte, limit int, fn func(key, value []byte) bool) error {
+	prefix := appendPart(nil, slot, actor, partKey)
+	end := prefixEnd(prefix)
+	if len(to) > 0 {
+		end = append(bytes.Clone(prefix), to...)
+	}
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: append(bytes.Clone(prefix), from...), UpperBound: end})
+	if err != nil {
+		return s.damage(classify(err))
+	}
+	for valid := it.First(); valid && limit > 0; valid = it.Next() {
+		value, verr := it.ValueAndErr()
+		if verr != nil {
+			err = classify(verr)
+			break
+		}
+		if !fn(it.Key()[len(prefix):], value) {
+			break
+		}
+		limit--
+	}
+	return s.damage(errors.Join(err, classify(it.Error()), classify(it.Close())))
+}
+
+// PendingActor is a folded actor with something left to do while nobody calls it.
+type PendingActor struct {
+	Actor   quorum.ActorKey
+	Sends   bool  // its outbox is not empty
+	NextDue int64 // wall time of its first timer, in ns since 1970; 0 if it has none
+}
+
+// Pending returns the slot's folded actors that have sends or timers
+// outstanding, by their keys. What their unfolded entries change is not in it.
+func (s *Store) Pending(slot quorum.SlotID) ([]PendingActor, error) {
+	it, err := s.regionIter(slot, regionPending)
+	if err != nil {
+		return nil, s.damage(err)
+	}
+	var list []PendingActor
+	for valid := it.First(); valid && err == nil; valid = it.Next() {
+		var p PendingActor
+		if p, err = decodePending(it.Key(), it.Value()); err == nil {
+			list = append(list, p)
+		}
+	}
+	if err = errors.Join(err, classify(it.Error()), classify(it.Close())); err != nil {
+		return nil, s.damage(err)
+	}
+	return list, nil
+}

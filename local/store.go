@@ -1,0 +1,341 @@
+package local
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"actormesh/quorum"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Options of a store. For each field zero means the default.
+type Options struct {
+	FS            vfs.FS        // default: the operating system's
+	Name          string        // the node's name; the directory keeps it and refuses any other. Default: not checked
+	CacheBytes    int64         // of the block cache; default 32 MiB
+	MemTableBytes uint64        // of one memtable, of which there are 4 at most; default 16 MiB
+	Retention     time.Duration // of answers to clients' own keys and of silent sessions; default 1 h
+	Logger        *slog.Logger  // default: slog.Default()
+	Entropy       io.Reader     // for disk id, nonce and reset key; default crypto/rand
+}
+
+const (
+	defaultCacheBytes    = 32 << 20
+	defaultMemTableBytes = 16 << 20
+	defaultRetention     = time.Hour
+)
+
+func (o Options) withDefaults() Options {
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = defaultCacheBytes
+	}
+	if o.MemTableBytes == 0 {
+		o.MemTableBytes = defaultMemTableBytes
+	}
+	if o.Retention == 0 {
+		o.Retention = defaultRetention
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Entropy == nil {
+		o.Entropy = rand.Reader
+	}
+	return o
+}
+
+// Store is the disk of one node. Its methods may be called from any goroutine.
+type Store struct {
+	fs           vfs.FS
+	dir          string
+	log          *slog.Logger
+	retention    time.Duration
+	db           *pebble.DB
+	opts         *pebble.Options
+	lock         *pebble.Lock
+	healthChecks io.Closer
+	witness      witness
+
+	commitMu sync.Mutex    // one commit at a time
+	commits  atomic.Uint64 // synced ones, ever
+
+	register atomic.Pointer[[]byte]
+
+	idMu     sync.Mutex
+	id       Identity
+	peers    []string
+	resetKey [32]byte
+
+	gatesMu sync.Mutex
+	gates   map[quorum.SlotID]*slotGate
+
+	recoveredMu sync.Mutex
+	recovered   []SlotState // found at open, until Recover hands it over
+
+	stagings atomic.Uint64
+	stalls   atomic.Int64
+
+	failure atomic.Pointer[error]
+	stuck   atomic.Bool // Pebble cannot be closed any more
+	fatal   chan error
+}
+
+// slotGate keeps a fold apart from what replaces the slot that it folds.
+type slotGate struct {
+	fold sync.Mutex // held by a fold from start to end
+	mu   sync.Mutex // held while the slot is changed other than by its log
+	gen  uint64     // counts discards and installed snapshots
+}
+
+func (s *Store) gate(slot quorum.SlotID) *slotGate {
+	s.gatesMu.Lock()
+	defer s.gatesMu.Unlock()
+	g := s.gates[slot]
+	if g == nil {
+		g = &slotGate{}
+		s.gates[slot] = g
+	}
+	return g
+}
+
+// Open opens the store in dir, or makes one in an empty or missing directory. It
+// reads and checks all that the store holds, counts a new boot, and returns when
+// that is durable. The errors to tell apart are ErrDamaged, ErrFormat, ErrLocked
+// and ErrOtherName.
+func Open(dir string, o Options) (*Store, error) {
+	o = o.withDefaults()
+	s := &Store{
+		fs: o.FS, dir: dir, log: o.Logger, retention: o.Retention,
+		witness: witness{fs: o.FS, dir: dir},
+		gates:   map[quorum.SlotID]*slotGate{},
+		fatal:   make(chan error, 1),
+	}
+	if err := o.FS.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	lock, err := pebble.LockDirectory(dir, o.FS)
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w: %w", dir, ErrLocked, err)
+	}
+	s.lock = lock
+	if err := s.open(o); err != nil {
+		err = errors.Join(err, s.Close())
+		return nil, fmt.Errorf("open store %s: %w", dir, err)
+	}
+	return s, nil
+}
+
+func (s *Store) open(o Options) error {
+	said, err := readWitness(s.fs, s.dir)
+	if err != nil {
+		return err
+	}
+	if err := checkManifest(s.fs, s.dir, said); err != nil {
+		return err
+	}
+	if err := s.openPebble(o); err != nil {
+		return err
+	}
+	empty, err := s.checkFormat()
+	if err != nil {
+		return err
+	}
+	commits, err := s.loadCommits()
+	if err != nil {
+		return err
+	}
+	if commits < said.commits {
+		return damaged("%d synced commits are there of %d", commits, said.commits)
+	}
+	s.commits.Store(commits)
+	if err := s.removeStaged(); err != nil {
+		return err
+	}
+	if s.recovered, err = s.scan(); err != nil {
+		return err
+	}
+	if err := s.startIdentity(empty, o.Entropy); err != nil {
+		return err
+	}
+	if err := s.witness.open(s.commits.Load()); err != nil {
+		return err
+	}
+	if o.Name != "" {
+		return s.SetName(o.Name)
+	}
+	return nil
+}
+
+// openPebble opens Pebble in a goroutine of its own, which a fatal error ends.
+func (s *Store) openPebble(o Options) (err error) {
+	opts := s.pebbleOptions(o)
+	opts.Lock = s.lock
+	opts.EnsureDefaults()
+	s.opts = opts
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() {
+			if p := recover(); p != nil {
+				err = damaged("%v", p)
+			}
+		}()
+		s.db, err = pebble.Open(s.dir, opts)
+	}()
+	<-done
+	switch {
+	case err != nil && strings.Contains(err.Error(), "format major version"):
+		return fmt.Errorf("%w: %w", ErrFormat, err)
+	case err != nil:
+		return classifyOpen(err)
+	case s.db == nil:
+		return s.Err()
+	}
+	return nil
+}
+
+// checkFormat checks the version of the store, and reports whether it holds
+// nothing yet.
+func (s *Store) checkFormat() (empty bool, err error) {
+	value, found, err := s.get([]byte{keyFormat})
+	if err != nil {
+		return false, err
+	}
+	if found {
+		if string(value) != storeFormat {
+			return false, fmt.Errorf("%w: store format %q, this program knows %q", ErrFormat, value, storeFormat)
+		}
+		return false, nil
+	}
+	it, err := s.db.NewIter(nil)
+	if err != nil {
+		return false, classify(err)
+	}
+	empty = !it.First()
+	if err := errors.Join(it.Error(), it.Close()); err != nil {
+		return false, classify(err)
+	}
+	if !empty {
+		return false, damaged("there is no format key")
+	}
+	return true, nil
+}
+
+// storeFormat is the value of the format key.
+const storeFormat = "actormesh store 1"
+
+func (s *Store) loadCommits() (uint64, error) {
+	value, found, err := s.get([]byte{keyCommits})
+	if err != nil || !found {
+		return 0, err
+	}
+	if len(value) != 8 {
+		return 0, damaged("count of commits has %d bytes", len(value))
+	}
+	return binary.BigEndian.Uint64(value), nil
+}
+
+// get returns a copy of the key's value.
+func (s *Store) get(key []byte) (value []byte, found bool, err error) {
+	v, closer, err := s.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, classify(err)
+	}
+	value = append([]byte{}, v...)
+	return value, true, closer.Close()
+}
+
+// Fatal returns the channel on which the store's first failure is sent: a failed
+// write or fsync, or damage found while running. The node must then stop. What
+// was being committed may be durable or not, and its Commit may not return.
+func (s *Store) Fatal() <-chan error { return s.fatal }
+
+// Err returns the store's first failure, which wraps ErrFailed, or nil.
+func (s *Store) Err() error {
+	if err := s.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// fail records the store's first failure and returns it.
+func (s *Store) fail(cause error) error {
+	err := fmt.Errorf("%w: %w", ErrFailed, cause)
+	if s.failure.CompareAndSwap(nil, &err) {
+		s.log.Error("store has failed", "err", cause)
+		s.fatal <- err
+		return err
+	}
+	return s.Err()
+}
+
+// Close closes the store. No other call may be running. What was committed
+// without a sync is synced, if the store has not failed.
+func (s *Store) Close() error {
+	if s.stuck.Load() {
+		return s.Err()
+	}
+	var errs []error
+	if s.db != nil {
+		errs = append(errs, s.closePebble())
+	}
+	errs = append(errs, s.witness.close())
+	if s.healthChecks != nil {
+		errs = append(errs, s.healthChecks.Close())
+	}
+	errs = append(errs, s.lock.Close())
+	return errors.Join(errs...)
+}
+
+func (s *Store) closePebble() (err error) {
+	if s.Err() != nil {
+		// After a failed write Pebble reports it again, in one way or another.
+		defer func() {
+			_ = recover()
+			err = nil
+		}()
+	}
+	return s.db.Close()
+}
+
+// FreeBytes returns how much space the disk has left for this process.
+func (s *Store) FreeBytes() (uint64, error) {
+	usage, err := s.fs.GetDiskUsage(s.dir)
+	return usage.AvailBytes, err
+}
+
+// SlotBytes returns about how much disk the slot takes. What is not flushed from
+// memory yet is not counted.
+func (s *Store) SlotBytes(slot quorum.SlotID) (uint64, error) {
+	start, end := slotRange(slot)
+	n, err := s.db.EstimateDiskUsage(start, end)
+	return n, classify(err)
+}
+
+// removeStaged deletes what stagings of an earlier run have left.
+func (s *Store) removeStaged() error {
+	dir := s.stagingDir()
+	if err := s.fs.RemoveAll(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return s.fs.MkdirAll(dir, 0o700)
+}
+
+func (s *Store) stagingDir() string { return s.fs.PathJoin(s.dir, "staging") }
