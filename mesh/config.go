@@ -294,6 +294,14 @@ func (c *Config) validateNumbers() error {
 }
 
 func (c *Config) validateTimes() error {
+	switch {
+	case c.Lease > 0 && (c.Lease < minLease || c.Lease > time.Minute):
+		return usagef("lease is %v, it must be from %v to %v, or 0 for none", c.Lease, minLease, time.Minute)
+	case c.Lease > 0 && c.Heartbeat > c.Lease/2:
+		return usagef("heartbeat is %v, it must be at most half of the lease of %v, or every lost one lapses it", c.Heartbeat, c.Lease)
+	case c.Drift < 0 || c.Drift >= maxDrift:
+		return usagef("drift is %v, it must be from 0 to %v", c.Drift, maxDrift)
+	}
 	for _, t := range []struct {
 		flag   string
 		value  time.Duration
@@ -310,14 +318,6 @@ func (c *Config) validateTimes() error {
 		if t.value < t.lo || t.value > t.hi {
 			return usagef("%s is %v, it must be from %v to %v", t.flag, t.value, t.lo, t.hi)
 		}
-	}
-	switch {
-	case c.Lease > 0 && (c.Lease < minLease || c.Lease > time.Minute):
-		return usagef("lease is %v, it must be from %v to %v, or 0 for none", c.Lease, minLease, time.Minute)
-	case c.Lease > 0 && c.Heartbeat > c.Lease/2:
-		return usagef("heartbeat is %v, it must be at most half of the lease of %v, or every lost one lapses it", c.Heartbeat, c.Lease)
-	case c.Drift < 0 || c.Drift >= maxDrift:
-		return usagef("drift is %v, it must be from 0 to %v", c.Drift, maxDrift)
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ type fakeBackend struct {
 	mu       sync.Mutex
 	calls    []httpCall
 	answer   httpAnswer
-	wait     bool // callHTTP waits for the end of its context
+	arrived  chan struct{} // if not nil: callHTTP says so here, and waits for the end of its context
 	cluster  string
 	notReady error
 	located  core.Outcome
@@ -38,9 +38,10 @@ type fakeBackend struct {
 func (f *fakeBackend) callHTTP(ctx context.Context, call *httpCall) httpAnswer {
 	f.mu.Lock()
 	f.calls = append(f.calls, *call)
-	answer, wait := f.answer, f.wait
+	answer := f.answer
 	f.mu.Unlock()
-	if wait {
+	if f.arrived != nil {
+		f.arrived <- struct{}{}
 		<-ctx.Done()
 	}
 	return answer

@@ -8,7 +8,7 @@ type Status struct {
 	Node        string         `json:"node"`
 	Epoch       quorum.Epoch   `json:"epoch"`
 	Coordinator string         `json:"coordinator"`
-	Quorum      bool           `json:"quorum"` // the node hears a majority of the voters
+	Quorum      bool           `json:"quorum"`      // the node hears a majority of the voters
 	Replication int            `json:"replication"` // replicas of a slot that the mesh is to have
 	Slots       SlotCounts     `json:"slots"`
 	Members     []MemberStatus `json:"members"` // by name
