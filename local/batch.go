@@ -113,7 +113,7 @@ func checkChained(entries []quorum.Entry) {
 
 // Truncate deletes exactly these entries of the slot's log: a tail that differs
 // from the owner's.
-func (b *Batch) Truncate(slot quorum.SlotID, tail []TailEntry) {
+func (b *Batch) Truncate(slot quorum.SlotID, tail []quorum.TailEntry) {
 	pb := b.pebble()
 	for i := range tail {
 		deleteRecord(pb, slot, tail[i].Actor, tail[i].LSN, tail[i].Bytes)
@@ -148,7 +148,7 @@ func (b *Batch) Discard(slot quorum.SlotID) {
 func (b *Batch) InstallSnapshot(staged *Staged) {
 	b.earlier = append(b.earlier, segment{b.pb, staged})
 	b.pb = nil
-	b.replaced = append(b.replaced, staged.State.Slot)
+	b.replaced = append(b.replaced, staged.Slot.Slot)
 }
 
 // Commit writes the batch, and empties it. With sync it returns when the batch
@@ -246,7 +246,7 @@ func (s *Store) apply(pb *pebble.Batch, sync bool) (err error) {
 
 // install swaps a staged snapshot in, durably and at once.
 func (s *Store) install(st *Staged) error {
-	start, end := slotRange(st.State.Slot)
+	start, end := slotRange(st.Slot.Slot)
 	span := pebble.KeyRange{Start: start, End: end}
 	if _, err := s.db.IngestAndExcise(context.Background(), st.files, nil, nil, span); err != nil {
 		return s.fail(fmt.Errorf("install snapshot: %w", classify(err)))

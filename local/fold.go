@@ -46,15 +46,10 @@ func (s *Store) Fold(slot quorum.SlotID, actor quorum.ActorKey, upTo quorum.LSN,
 	if err := f.run(upTo, slotBase{base, baseHash}); err != nil {
 		return 0, s.damage(err)
 	}
-	if f.pb.Empty() {
-		return 0, nil
+	if err := f.write(g, gen); err != nil {
+		return 0, err
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.gen != gen {
-		return 0, fmt.Errorf("fold: %w", ErrSuperseded)
-	}
-	return f.freed, s.apply(f.pb, false)
+	return f.freed, nil
 }
 
 // folder is one fold at work.
@@ -64,6 +59,19 @@ type folder struct {
 	actor quorum.ActorKey
 	pb    *pebble.Batch
 	freed int
+}
+
+// write writes what the fold has computed, if the slot is still that of gen.
+func (f *folder) write(g *slotGate, gen uint64) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.gen != gen {
+		return fmt.Errorf("fold: %w", ErrSuperseded)
+	}
+	if f.pb.Empty() {
+		return nil
+	}
+	return f.s.apply(f.pb, false)
 }
 
 func (f *folder) run(upTo quorum.LSN, base slotBase) error {

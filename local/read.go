@@ -13,7 +13,7 @@ import (
 // ReadEntries returns the entries that which names, in its order, until they
 // exceed maxBytes, at least one. It returns those before the first that is not
 // there any more, and with none an error that wraps ErrGone.
-func (s *Store) ReadEntries(slot quorum.SlotID, which []TailEntry, maxBytes int) ([]quorum.Entry, error) {
+func (s *Store) ReadEntries(slot quorum.SlotID, which []quorum.TailEntry, maxBytes int) ([]quorum.Entry, error) {
 	if len(which) == 0 {
 		return nil, nil
 	}
@@ -26,12 +26,12 @@ func (s *Store) ReadEntries(slot quorum.SlotID, which []TailEntry, maxBytes int)
 		return nil, s.damage(err)
 	}
 	if len(entries) == 0 {
-		return nil, fmt.Errorf("%w: slot %d, entry %v", ErrGone, slot, which[0].Position())
+		return nil, fmt.Errorf("%w: slot %d, entry %d", ErrGone, slot, which[0].LSN)
 	}
 	return entries, nil
 }
 
-func readEntries(it *pebble.Iterator, slot quorum.SlotID, which []TailEntry, maxBytes int) ([]quorum.Entry, error) {
+func readEntries(it *pebble.Iterator, slot quorum.SlotID, which []quorum.TailEntry, maxBytes int) ([]quorum.Entry, error) {
 	entries := make([]quorum.Entry, 0, len(which))
 	var key []byte
 	for i := range which {

@@ -8,56 +8,9 @@ import (
 	"actormesh/quorum"
 )
 
-// TailEntry is an entry of a slot's log without its data: what the core's index
-// of the log is made of.
-type TailEntry struct {
-	LSN    quorum.LSN
-	Ballot quorum.Ballot
-	Prev   quorum.Ballot
-	Hash   uint64
-	Actor  quorum.ActorKey
-	Bytes  int // as quorum.Entry.Size counts them
-	Flags  EntryFlags
-}
-
-// Position returns the entry's place.
-func (t *TailEntry) Position() quorum.Position {
-	return quorum.Position{Ballot: t.Ballot, LSN: t.LSN}
-}
-
-// EntryFlags say what an entry's record holds, for those who look for it.
-type EntryFlags uint8
-
-// The flags. A record that does not decode, as a newer program may write it, has
-// all of them.
-const (
-	HasSends  EntryFlags = 1 << iota // sends, or the end of some
-	HasTimers                        // timers set or cancelled
-)
-
-// TailOf returns the index entry of an entry.
-func TailOf(e *quorum.Entry) TailEntry {
-	return TailEntry{
-		LSN: e.LSN, Ballot: e.Ballot, Prev: e.Prev, Hash: e.Hash,
-		Actor: e.Actor, Bytes: e.Size(), Flags: flagsOf(e.Data),
-	}
-}
-
-func flagsOf(data []byte) (f EntryFlags) {
-	if len(data) == 0 {
-		return 0
-	}
-	r, err := quorum.DecodeRecord(data)
-	if err != nil {
-		return HasSends | HasTimers
-	}
-	if len(r.Sends) > 0 || len(r.SendsDone) > 0 {
-		f |= HasSends
-	}
-	if len(r.Timers) > 0 {
-		f |= HasTimers
-	}
-	return f
+// TailOf returns the place of an entry, as Truncate and ReadEntries take it.
+func TailOf(e *quorum.Entry) quorum.TailEntry {
+	return quorum.TailEntry{LSN: e.LSN, Ballot: e.Ballot, Prev: e.Prev, Hash: e.Hash, Actor: e.Actor, Bytes: e.Size()}
 }
 
 const (

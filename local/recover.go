@@ -2,8 +2,10 @@ package local
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -12,40 +14,28 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// SlotState is what the store holds of one slot, without the data: what was
-// promised, and the index of the log.
-type SlotState struct {
-	Slot    quorum.SlotID
-	Promise quorum.Promise
-	// Base is the position up to which the log is folded, and BaseHash the
-	// rolling hash there. Entries after it are all in Tail, without gaps.
-	Base     quorum.Position
-	BaseHash uint64
-	// Tail holds the entries in the log, by LSN. Those at or before Base belong
-	// to actors that are not folded so far yet.
-	Tail []TailEntry
+// StoredSlot is what the store holds of one slot, without the data. Entries above
+// State.Base are in State.Tail, without gaps.
+type StoredSlot struct {
+	Slot  quorum.SlotID
+	State quorum.SlotState
+	// Unfolded are entries at or below the base, by LSN: their actors are not
+	// folded so far yet.
+	Unfolded []quorum.TailEntry
 }
 
 // Last returns the last position of the log.
-func (st *SlotState) Last() quorum.Position {
-	if n := len(st.Tail); n > 0 && st.Tail[n-1].LSN > st.Base.LSN {
-		return st.Tail[n-1].Position()
+func (st *StoredSlot) Last() quorum.Position {
+	if n := len(st.State.Tail); n > 0 {
+		return quorum.Position{Ballot: st.State.Tail[n-1].Ballot, LSN: st.State.Tail[n-1].LSN}
 	}
-	return st.Base
-}
-
-// LastHash returns the rolling hash at the last position.
-func (st *SlotState) LastHash() uint64 {
-	if n := len(st.Tail); n > 0 && st.Tail[n-1].LSN > st.Base.LSN {
-		return st.Tail[n-1].Hash
-	}
-	return st.BaseHash
+	return st.State.Base
 }
 
 // Recover calls fn for each slot that the store knew when it was opened, in
 // order, and forgets what it tells. Open has verified all of it. An error of fn
 // ends it.
-func (s *Store) Recover(fn func(SlotState) error) error {
+func (s *Store) Recover(fn func(StoredSlot) error) error {
 	s.recoveredMu.Lock()
 	defer s.recoveredMu.Unlock()
 	for len(s.recovered) > 0 {
@@ -60,7 +50,7 @@ func (s *Store) Recover(fn func(SlotState) error) error {
 }
 
 // scan reads and verifies every key of every slot.
-func (s *Store) scan() ([]SlotState, error) {
+func (s *Store) scan() ([]StoredSlot, error) {
 	states, err := s.scanPromises()
 	if err != nil {
 		return nil, err
@@ -73,27 +63,27 @@ func (s *Store) scan() ([]SlotState, error) {
 	if err = errors.Join(err, classify(it.Close())); err != nil {
 		return nil, err
 	}
-	var list []SlotState
+	var list []StoredSlot
 	for _, slot := range slices.Sorted(maps.Keys(states)) {
 		list = append(list, *states[slot])
 	}
 	return list, nil
 }
 
-func (s *Store) scanPromises() (map[quorum.SlotID]*SlotState, error) {
+func (s *Store) scanPromises() (map[quorum.SlotID]*StoredSlot, error) {
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{keyPromise}, UpperBound: []byte{keyPromise + 1}})
 	if err != nil {
 		return nil, classify(err)
 	}
-	states := map[quorum.SlotID]*SlotState{}
+	states := map[quorum.SlotID]*StoredSlot{}
 	for valid := it.First(); valid && err == nil; valid = it.Next() {
 		key := it.Key()
 		if len(key) != 3 {
 			err = damaged("key %x", key)
 			break
 		}
-		st := &SlotState{Slot: quorum.SlotID(binary.BigEndian.Uint16(key[1:]))}
-		if st.Promise, err = decodePromise(it.Value()); err == nil {
+		st := &StoredSlot{Slot: quorum.SlotID(binary.BigEndian.Uint16(key[1:]))}
+		if st.State.Promise, err = decodePromise(it.Value()); err == nil {
 			states[st.Slot] = st
 		}
 	}
@@ -101,7 +91,7 @@ func (s *Store) scanPromises() (map[quorum.SlotID]*SlotState, error) {
 }
 
 // scanSlots adds what the iterator finds to states.
-func scanSlots(it *pebble.Iterator, states map[quorum.SlotID]*SlotState) error {
+func scanSlots(it *pebble.Iterator, states map[quorum.SlotID]*StoredSlot) error {
 	var v *verifier
 	finish := func() error {
 		if v == nil {
@@ -119,14 +109,14 @@ func scanSlots(it *pebble.Iterator, states map[quorum.SlotID]*SlotState) error {
 			return damaged("key %x", key)
 		}
 		slot := quorum.SlotID(binary.BigEndian.Uint16(key[1:]))
-		if v == nil || v.state.Slot != slot {
+		if v == nil || v.slot.Slot != slot {
 			if err := finish(); err != nil {
 				return err
 			}
 			if states[slot] == nil {
-				states[slot] = &SlotState{Slot: slot}
+				states[slot] = &StoredSlot{Slot: slot}
 			}
-			v = &verifier{state: states[slot]}
+			v = &verifier{slot: states[slot]}
 		}
 		if err := v.add(key, value); err != nil {
 			return err
@@ -138,33 +128,31 @@ func scanSlots(it *pebble.Iterator, states map[quorum.SlotID]*SlotState) error {
 	return finish()
 }
 
-// verifier takes all keys of one slot in order, checks them, and collects the
-// slot's state.
+// verifier takes all keys of one slot in order, checks them, and collects what
+// the slot is.
 type verifier struct {
-	state *SlotState
-	data  map[quorum.LSN][]byte // of the entries, until their chain is verified
-	actor quorum.ActorKey       // of the last record, to share the string
+	slot    *StoredSlot
+	entries []quorum.Entry  // with their data, until their chain is verified
+	actor   quorum.ActorKey // of the last record, to share the string
 }
 
 // add takes one key. Neither slice is kept.
-func (v *verifier) add(key, value []byte) (err error) {
+func (v *verifier) add(key, value []byte) error {
 	switch region, rest := key[slotPrefixBytes], key[slotPrefixBytes+1:]; region {
 	case regionMeta:
-		var base slotBase
-		if base, err = decodeSlotBase(value); len(rest) > 0 {
-			err = damaged("key %x", key)
+		base, err := decodeSlotBase(value)
+		if len(rest) > 0 {
+			return damaged("key %x", key)
 		}
-		v.state.Base, v.state.BaseHash = base.at, base.hash
+		v.slot.State.Base, v.slot.State.BaseHash = base.at, base.hash
 		return err
 	case regionRecord:
 		return v.addRecord(key, value)
 	case regionActor:
-		return checkPart(key, value)
+		return v.addPart(key, value)
 	case regionPending:
-		if _, rest, ok := splitActor(rest); !ok || len(rest) > 0 || len(value) != pendingBytes {
-			return damaged("key %x", key)
-		}
-		return nil
+		_, err := decodePending(key, value)
+		return err
 	default:
 		return damaged("key %x", key)
 	}
@@ -178,36 +166,34 @@ func (v *verifier) addRecord(key, value []byte) error {
 	if string(actor) != string(v.actor) {
 		v.actor = quorum.ActorKey(actor)
 	}
-	e, err := decodeRecord(key, value, v.actor)
+	e, err := decodeRecord(key, bytes.Clone(value), v.actor)
 	if err != nil {
 		return err
 	}
-	if v.data == nil {
-		v.data = map[quorum.LSN][]byte{}
-	}
-	if _, twice := v.data[e.LSN]; twice {
-		return damaged("slot %d has two entries %d", v.state.Slot, e.LSN)
-	}
-	v.data[e.LSN] = bytes.Clone(e.Data)
-	v.state.Tail = append(v.state.Tail, TailOf(&e))
+	v.entries = append(v.entries, e)
+	v.sawWall(quorum.RecordWall(e.Data))
 	return nil
 }
 
-// checkPart checks one key of a folded actor.
-func checkPart(key, value []byte) (err error) {
+func (v *verifier) sawWall(wall int64) { v.slot.State.Wall = max(v.slot.State.Wall, wall) }
+
+// addPart takes one key of a folded actor.
+func (v *verifier) addPart(key, value []byte) (err error) {
 	_, rest, ok := splitActor(key[slotPrefixBytes+1:])
 	if !ok || len(rest) == 0 {
 		return damaged("key %x", key)
 	}
 	switch part, name := rest[0], rest[1:]; part {
 	case partBase:
-		if ok = len(name) == 0; ok {
-			_, err = quorum.DecodeBase(value)
+		var base *quorum.Base
+		if base, err = quorum.DecodeBase(value); err == nil {
+			v.sawWall(base.Wall)
 		}
+		ok = len(name) == 0
 	case partAnswer:
 		_, err = quorum.DecodeAnswer(value)
 	case partReceived, partSent:
-		ok = len(value) == markBytes
+		_, err = decodeMark(value)
 	case partExpiry:
 		ok = len(name) >= wallBytes && len(value) == 0
 	case partKey:
@@ -220,37 +206,54 @@ func checkPart(key, value []byte) (err error) {
 	return nil
 }
 
-// finish checks that the entries are one log: without gaps after the base, each
-// following the one before it.
+// finish checks that the entries are one log, and indexes them.
 func (v *verifier) finish() error {
-	st := v.state
-	slices.SortFunc(st.Tail, func(a, b TailEntry) int {
-		if a.LSN < b.LSN {
-			return -1
+	slices.SortFunc(v.entries, func(a, b quorum.Entry) int { return cmp.Compare(a.LSN, b.LSN) })
+	st := &v.slot.State
+	base := slotBase{st.Base, st.BaseHash}
+	for i := range v.entries {
+		e := &v.entries[i]
+		var before *quorum.Entry
+		if i > 0 {
+			before = &v.entries[i-1]
 		}
-		return 1
-	})
-	lsn, ballot, hash := st.Base.LSN, st.Base.Ballot, st.BaseHash
-	known := false // whether lsn, ballot and hash are of the entry before
-	for i := range st.Tail {
-		t := &st.Tail[i]
-		if t.LSN > st.Base.LSN && (i == 0 || st.Tail[i-1].LSN <= st.Base.LSN) {
-			lsn, ballot, hash, known = st.Base.LSN, st.Base.Ballot, st.BaseHash, true
+		if err := checkFollows(base, before, e); err != nil {
+			return damaged("slot %d: %v", v.slot.Slot, err)
 		}
-		switch {
-		case t.LSN == 0 || t.LSN > st.Base.LSN && t.LSN != lsn+1:
-			return damaged("slot %d: entry %d follows %d", st.Slot, t.LSN, lsn)
-		case t.LSN == st.Base.LSN && (t.Ballot != st.Base.Ballot || t.Hash != st.BaseHash):
-			return damaged("slot %d: entry %v is not the base %v", st.Slot, t.Position(), st.Base)
-		case known && t.LSN == lsn+1:
-			e := quorum.Entry{LSN: t.LSN, Ballot: t.Ballot, Prev: t.Prev, Actor: t.Actor, Data: v.data[t.LSN]}
-			if t.Prev != ballot || t.Ballot.Less(ballot) || e.ChainHash(hash) != t.Hash {
-				return damaged("slot %d: entry %v does not follow %v", st.Slot, t.Position(),
-					quorum.Position{Ballot: ballot, LSN: lsn})
+		if e.LSN > st.Base.LSN {
+			st.Tail = append(st.Tail, TailOf(e))
+		} else {
+			v.slot.Unfolded = append(v.slot.Unfolded, TailOf(e))
+		}
+		if quorum.RecordSends(e.Data) {
+			if st.Senders == nil {
+				st.Senders = map[quorum.ActorKey]quorum.LSN{}
 			}
+			st.Senders[e.Actor] = e.LSN
 		}
-		lsn, ballot, hash, known = t.LSN, t.Ballot, t.Hash, true
 	}
-	v.data = nil
+	v.entries = nil
+	return nil
+}
+
+// checkFollows checks the place of an entry after the one that is before it among
+// those that are there, nil for the first. Above the base there are no gaps.
+func checkFollows(base slotBase, before, e *quorum.Entry) error {
+	prev, hash := base.at, base.hash
+	if before != nil && (e.LSN <= base.at.LSN || before.LSN > base.at.LSN) {
+		prev, hash = before.Position(), before.Hash
+	}
+	switch {
+	case e.LSN == 0 || before != nil && e.LSN == before.LSN:
+		return fmt.Errorf("there are two entries %d", e.LSN)
+	case e.LSN == base.at.LSN && (e.Ballot != base.at.Ballot || e.Hash != base.hash):
+		return fmt.Errorf("entry %v is not the base %v", e.Position(), base.at)
+	case e.LSN > base.at.LSN && e.LSN != prev.LSN+1:
+		return fmt.Errorf("entry %v comes after %v", e.Position(), prev)
+	case e.LSN != prev.LSN+1:
+		return nil // the one before is folded
+	case e.Prev != prev.Ballot || e.Ballot.Less(prev.Ballot) || e.Hash != e.ChainHash(hash):
+		return fmt.Errorf("entry %v does not follow %v", e.Position(), prev)
+	}
 	return nil
 }

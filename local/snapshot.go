@@ -35,7 +35,7 @@ const MinChunkBytes = 1 << 10
 type SnapshotReader struct {
 	s      *Store
 	it     *pebble.Iterator
-	state  SlotState
+	slot   StoredSlot
 	valid  bool   // the iterator is at a key that is not in stream yet
 	stream []byte // read and not sent
 	number uint32
@@ -48,7 +48,7 @@ func (s *Store) OpenSnapshot(slot quorum.SlotID) (*SnapshotReader, error) {
 	if err != nil {
 		return nil, s.damage(err)
 	}
-	r := &SnapshotReader{s: s, it: it, state: SlotState{Slot: slot}}
+	r := &SnapshotReader{s: s, it: it, slot: StoredSlot{Slot: slot}}
 	if err := r.readState(); err != nil {
 		return nil, s.damage(errors.Join(err, it.Close()))
 	}
@@ -58,8 +58,8 @@ func (s *Store) OpenSnapshot(slot quorum.SlotID) (*SnapshotReader, error) {
 
 // readState reads the slot's base and the index of its log, and verifies them.
 func (r *SnapshotReader) readState() error {
-	v := verifier{state: &r.state}
-	end := append(appendSlot(nil, r.state.Slot), regionActor)
+	v := verifier{slot: &r.slot}
+	end := append(appendSlot(nil, r.slot.Slot), regionActor)
 	for valid := r.it.First(); valid && string(r.it.Key()) < string(end); valid = r.it.Next() {
 		value, err := r.it.ValueAndErr()
 		if err != nil {
@@ -76,7 +76,7 @@ func (r *SnapshotReader) readState() error {
 }
 
 // Last returns the last position of the log that the snapshot holds.
-func (r *SnapshotReader) Last() quorum.Position { return r.state.Last() }
+func (r *SnapshotReader) Last() quorum.Position { return r.slot.Last() }
 
 // Next returns the next chunk, of maxBytes at most, which must not be less than
 // MinChunkBytes. After the last one the error is io.EOF.

@@ -39,8 +39,8 @@ type Staging struct {
 // Staged is a complete and verified snapshot, durable but not part of the store.
 // It is installed by a batch, or dropped.
 type Staged struct {
-	// State is what the slot will hold, without a promise.
-	State SlotState
+	// Slot is what the slot will hold, without a promise.
+	Slot  StoredSlot
 	s     *Store
 	files []string
 }
@@ -52,7 +52,7 @@ func (s *Store) StageSnapshot(slot quorum.SlotID) (*Staging, error) {
 	}
 	return &Staging{
 		s: s, number: s.stagings.Add(1),
-		verify: verifier{state: &SlotState{Slot: slot}},
+		verify: verifier{slot: &StoredSlot{Slot: slot}},
 	}, nil
 }
 
@@ -114,7 +114,7 @@ func (st *Staging) takePair(b []byte) (int, error) {
 }
 
 func (st *Staging) put(suffix, value []byte) error {
-	key := append(appendSlot(make([]byte, 0, slotPrefixBytes+len(suffix)), st.verify.state.Slot), suffix...)
+	key := append(appendSlot(make([]byte, 0, slotPrefixBytes+len(suffix)), st.verify.slot.Slot), suffix...)
 	if bytes.Compare(key, st.key) <= 0 {
 		return fmt.Errorf("%w: key %x after %x", ErrSnapshot, key, st.key)
 	}
@@ -172,7 +172,7 @@ func (st *Staging) Finish() (*Staged, error) {
 	if err != nil {
 		return nil, errors.Join(err, st.Abort())
 	}
-	staged := &Staged{State: *st.verify.state, s: st.s, files: st.files}
+	staged := &Staged{Slot: *st.verify.slot, s: st.s, files: st.files}
 	st.files, st.failure = nil, errors.New("staging is finished")
 	return staged, nil
 }

@@ -84,7 +84,7 @@ type Store struct {
 	gates   map[quorum.SlotID]*slotGate
 
 	recoveredMu sync.Mutex
-	recovered   []SlotState // found at open, until Recover hands it over
+	recovered   []StoredSlot // found at open, until Recover hands it over
 
 	stagings atomic.Uint64
 	stalls   atomic.Int64

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -95,8 +96,8 @@ func (l *slotLog) next(actor quorum.ActorKey, data []byte) quorum.Entry {
 	return e
 }
 
-func tails(entries []quorum.Entry) []TailEntry {
-	var list []TailEntry
+func tails(entries []quorum.Entry) []quorum.TailEntry {
+	var list []quorum.TailEntry
 	for i := range entries {
 		list = append(list, TailOf(&entries[i]))
 	}
@@ -112,10 +113,10 @@ func commit(t testing.TB, s *Store, sync bool, fill func(b *Batch)) {
 	}
 }
 
-func recovered(t testing.TB, s *Store) map[quorum.SlotID]SlotState {
+func recovered(t testing.TB, s *Store) map[quorum.SlotID]StoredSlot {
 	t.Helper()
-	states := map[quorum.SlotID]SlotState{}
-	if err := s.Recover(func(st SlotState) error { states[st.Slot] = st; return nil }); err != nil {
+	states := map[quorum.SlotID]StoredSlot{}
+	if err := s.Recover(func(st StoredSlot) error { states[st.Slot] = st; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	return states
@@ -212,29 +213,29 @@ func TestLogSurvivesReopen(t *testing.T) {
 	s = mustOpen(t, fs)
 	states := recovered(t, s)
 	st := states[3]
-	if len(states) != 2 || st.Promise != promise || states[9].Promise != promise {
+	if len(states) != 2 || st.State.Promise != promise || states[9].State.Promise != promise {
 		t.Fatalf("states %+v", states)
 	}
-	if want := tails(entries); fmt.Sprint(st.Tail) != fmt.Sprint(want) {
-		t.Fatalf("tail\n%v, want\n%v", st.Tail, want)
+	if want := tails(entries); fmt.Sprint(st.State.Tail) != fmt.Sprint(want) {
+		t.Fatalf("tail\n%v, want\n%v", st.State.Tail, want)
 	}
-	if st.Last() != l.last.Position() || st.LastHash() != l.last.Hash {
+	if st.Last() != l.last.Position() {
 		t.Errorf("last %v", st.Last())
 	}
-	if f := []EntryFlags{st.Tail[0].Flags, st.Tail[1].Flags, st.Tail[2].Flags, st.Tail[3].Flags}; fmt.Sprint(f) != fmt.Sprint([]EntryFlags{0, 0, HasSends, HasTimers}) {
-		t.Errorf("flags %v", f)
+	if want := map[quorum.ActorKey]quorum.LSN{b: 3}; !maps.Equal(st.State.Senders, want) || st.State.Wall != 1 {
+		t.Errorf("senders %v, wall %d", st.State.Senders, st.State.Wall)
 	}
-	got := must(s.ReadEntries(3, st.Tail, 1<<20))(t)
+	got := must(s.ReadEntries(3, st.State.Tail, 1<<20))(t)
 	if fmt.Sprint(got) != fmt.Sprint(entries) {
 		t.Errorf("entries\n%v, want\n%v", got, entries)
 	}
-	if got := must(s.ReadEntries(3, st.Tail, entries[0].Size()+entries[1].Size()))(t); len(got) != 2 {
+	if got := must(s.ReadEntries(3, st.State.Tail, entries[0].Size()+entries[1].Size()))(t); len(got) != 2 {
 		t.Errorf("%d entries in the bytes of 2", len(got))
 	}
-	if got := must(s.ReadEntries(3, st.Tail, 1))(t); len(got) != 1 {
+	if got := must(s.ReadEntries(3, st.State.Tail, 1))(t); len(got) != 1 {
 		t.Errorf("%d entries in one byte", len(got))
 	}
-	if n := 0; s.Recover(func(SlotState) error { n++; return nil }) != nil || n != 0 {
+	if n := 0; s.Recover(func(StoredSlot) error { n++; return nil }) != nil || n != 0 {
 		t.Errorf("recovered %d slots twice", n)
 	}
 }
@@ -267,10 +268,10 @@ func TestTruncateAndDiscard(t *testing.T) {
 
 	s = mustOpen(t, fs)
 	states := recovered(t, s)
-	if want := tails(append(head, fresh...)); fmt.Sprint(states[1].Tail) != fmt.Sprint(want) {
-		t.Errorf("tail\n%v, want\n%v", states[1].Tail, want)
+	if want := tails(append(head, fresh...)); fmt.Sprint(states[1].State.Tail) != fmt.Sprint(want) {
+		t.Errorf("tail\n%v, want\n%v", states[1].State.Tail, want)
 	}
-	if st := states[2]; len(st.Tail) != 0 || st.Promise.Owner != 5 {
+	if st := states[2]; len(st.State.Tail) != 0 || st.State.Promise.Owner != 5 {
 		t.Errorf("discarded slot is %+v", st)
 	}
 }
