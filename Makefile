@@ -15,7 +15,7 @@ UNITS  = $(filter-out %/chaos/e2e %/chaos/e2e/%,$(shell $(GO) list ./...))
 # the same, and say what they lack.
 RACE := $(shell test "$$($(GO) env CGO_ENABLED)" = 1 && command -v "$$($(GO) env CC | cut -d' ' -f1)" >/dev/null && echo -race)
 
-.PHONY: build test check demo bench unit e2e fmt vet lint dead arch tidy clean-tree
+.PHONY: build test check demo bench failover unit e2e fmt vet lint dead arch tidy clean-tree
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/ ./cmd/meshnode
@@ -33,6 +33,10 @@ unit:
 
 e2e:
 	$(GO) test -count=1 -timeout 10m $(E2E)
+
+# failover prints how long the actors of a killed owner are away.
+failover: build
+	$(GO) run ./chaos/failover --meshnode ./$(BIN)/meshnode
 
 bench: build
 	./$(BIN)/meshnode bench

@@ -3,6 +3,7 @@ package cluster
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,15 +18,22 @@ import (
 // Client speaks the HTTP interface of the mesh as a stranger's program would,
 // with nothing but what is documented.
 type Client struct {
-	http http.Client
+	http   http.Client
+	scheme string
 }
 
-// NewClient returns a client that keeps up to connections open to each node.
-func NewClient(connections int) *Client {
-	return &Client{http.Client{Transport: &http.Transport{
+// NewClient returns a client that keeps up to connections open to each node. If
+// conf is not nil it speaks TLS.
+func NewClient(connections int, conf *tls.Config) *Client {
+	c := &Client{scheme: "http://", http: http.Client{Transport: &http.Transport{
 		MaxIdleConnsPerHost: connections,
 		DisableCompression:  true,
+		TLSClientConfig:     conf,
 	}}}
+	if conf != nil {
+		c.scheme = "https://"
+	}
+	return c
 }
 
 // Close closes the connections that are idle.
@@ -86,7 +94,7 @@ func (c *Client) Do(ctx context.Context, addr string, call Call) (Answer, error)
 		}
 		body = bytes.NewReader(text)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+addr+call.path(), body)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.scheme+addr+call.path(), body)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -107,7 +115,7 @@ func (c *Client) Do(ctx context.Context, addr string, call Call) (Answer, error)
 
 // Get fetches a document, such as /v1/status, into out.
 func (c *Client) Get(ctx context.Context, addr, path string, out any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+path, http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.scheme+addr+path, http.NoBody)
 	if err != nil {
 		return err
 	}

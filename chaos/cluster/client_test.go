@@ -48,7 +48,7 @@ func hangUp(http.ResponseWriter) { panic(http.ErrAbortHandler) }
 func serveScript(t *testing.T, answers ...func(http.ResponseWriter)) (*script, *Client, string) {
 	s := &script{answers: answers}
 	server := httptest.NewServer(s)
-	c := NewClient(1)
+	c := NewClient(1, nil)
 	t.Cleanup(func() {
 		c.Close()
 		server.Close()

@@ -9,6 +9,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/url"
@@ -31,11 +32,12 @@ type Cluster struct {
 
 // Config says what a cluster is made of.
 type Config struct {
-	Binary   string   // the program of every node
-	Dir      string   // where data directories and logs go; exists
-	Nodes    int      // how many
-	Together bool     // all found the cluster; otherwise n1 does, and the others join it
-	Args     []string // further flags of start, for every node
+	Binary   string      // the program of every node
+	Dir      string      // where data directories and logs go; exists
+	Nodes    int         // how many
+	Together bool        // all found the cluster; otherwise n1 does, and the others join it
+	Args     []string    // further flags of start, for every node
+	TLS      *tls.Config // of the client; nil for nodes without certificates
 }
 
 // New lays out a cluster and starts nothing. Close must be called.
@@ -44,7 +46,7 @@ func New(config Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{dir: config.Dir, ports: ports, Client: NewClient(64)}
+	c := &Cluster{dir: config.Dir, ports: ports, Client: NewClient(64, config.TLS)}
 	for range config.Nodes {
 		if _, err := c.Add(config.Binary, config.Args...); err != nil {
 			c.Close()

@@ -106,7 +106,7 @@ func (b *bank) problem(w http.ResponseWriter, status int, code, outcome string, 
 
 // serve opens the bank's doors, and returns clients that go through all of them.
 func (b *bank) serve(t *testing.T) *pour {
-	p := &pour{client: cluster.NewClient(8), clients: 8}
+	p := &pour{client: cluster.NewClient(8, nil), clients: 8}
 	t.Cleanup(p.client.Close)
 	for range 3 {
 		server := httptest.NewServer(b)
