@@ -36,9 +36,10 @@ import (
 //     takes it over: whatever an earlier process of this node helped to decide,
 //     it now knows of, also on a disk that was rolled back.
 //  2. A promise carries the voter's start table, an accept the join of those of
-//     a majority. Promises and acceptances count only from the start that the
-//     join names. A voter does not accept under a join that lacks what its own
-//     table has. So a process that was superseded at a majority counts no more.
+//     a majority. A promise counts only if its start is the one that the join
+//     names. A voter does not accept under a join that lacks what its own table
+//     has, and stops if the join has a newer start of itself. So a process that
+//     was superseded at a majority counts no more.
 //  3. What a decided view carries covers every start that a majority of e
 //     registered before accepting: some voter is in both majorities, and it
 //     checked (2). A start that comes later than an acceptance is taken as Late,

@@ -16,8 +16,7 @@ const (
 	// RegisterAccept asks a voter to accept View under Number. Start is the
 	// sender's, Starts what the promises knew of starts.
 	RegisterAccept
-	// RegisterAccepted says that Number is accepted, durably. Start is the
-	// voter's.
+	// RegisterAccepted says that Number is accepted, durably.
 	RegisterAccepted
 	// RegisterNack refuses Number: Promised is promised, or Starts, the voter's
 	// table, has what the proposal missed.

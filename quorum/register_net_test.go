@@ -18,25 +18,28 @@ type registerNet struct {
 	nonce Nonce
 
 	// What the checks look at.
-	decided map[Version]*Decree               // by who first learned it
-	votes   map[Version]map[Number][]NodeID   // acceptances that were sent, by the view before
-	values  map[Version]map[Number]*Decree    // what was proposed under a number
-	log     func(format string, args ...any)  // renders what happens
-	broken  func(format string, args ...any)  // an invariant does not hold
+	decided map[Version]*Decree              // by who first learned it
+	votes   map[Version]map[Number][]NodeID  // acceptances that were sent, by the view before
+	values  map[Version]map[Number]*Decree   // what was proposed under a number
+	only    func(*registerProc) bool         // who hears a message, if not nil
+	log     func(format string, args ...any) // renders what happens
+	broken  func(format string, args ...any) // an invariant does not hold
 	learned func(p *registerProc, v *Decree)
 }
 
 // registerProc is one process of a node. Two processes of one node are copies.
 type registerProc struct {
-	node       NodeID
-	copied     bool
-	disk       *RegisterState
-	boot       Boot // on disk
-	reg        *Register
-	saving     *RegisterState
-	savingSeq  uint64
-	registered bool
-	refused    error
+	node         NodeID
+	copied       bool
+	disk         *RegisterState
+	snapshot     *RegisterState
+	snapshotBoot Boot
+	boot         Boot // on disk
+	reg          *Register
+	saving       *RegisterState
+	savingSeq    uint64
+	registered   bool
+	refused      error
 }
 
 type registerMail struct {
@@ -199,7 +202,7 @@ func (n *registerNet) deliver(i int, keep bool) {
 		n.mail = slices.Delete(n.mail, i, i+1)
 	}
 	for _, p := range n.procs {
-		if p.node == m.To && n.running(p) {
+		if p.node == m.To && n.running(p) && (n.only == nil || n.only(p)) {
 			p.reg.Step(n.now, m.from.node, m.Message)
 			n.drain(p)
 		}

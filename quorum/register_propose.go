@@ -142,6 +142,8 @@ func (r *Register) stepPromise(now Instant, from NodeID, m *RegisterMessage) {
 	for _, v := range p.promises {
 		if p.counts(v) {
 			n++
+		} else if i, found := findStart(p.known, v.from); found && p.known[i].rulesOut(v.start) {
+			r.send(v.from, RegisterMessage{Kind: RegisterRefused, Start: p.known[i]})
 		}
 	}
 	if n >= Majority(len(r.state.View.Voters)) {
@@ -179,9 +181,6 @@ func (r *Register) ask(now Instant) {
 func (r *Register) stepAccepted(now Instant, from NodeID, m *RegisterMessage) {
 	p := &r.proposal
 	if !p.asking || m.Number != p.number || !r.state.View.IsVoter(from) || slices.Contains(p.accepted, from) {
-		return
-	}
-	if i, found := findStart(p.covers, from); !found || p.covers[i] != m.Start {
 		return
 	}
 	p.accepted = append(p.accepted, from)

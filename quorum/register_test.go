@@ -18,12 +18,15 @@ import (
 //	new nodes=(1,2,3) voters=(1,2,3)   start the nodes with a first view
 //	add n=4                            start a node that knows no view
 //	propose n=1 voters=(1,2) body=x [drop=3] [join=4]
-//	deliver [from=1] [to=2] [kind=prepare] [keep]   all messages that match, in order, as they are now
+//	deliver [from=1] [to=2] [kind=prepare] [keep] [twin|original]   all messages that match, in order, as they
+//	                                   are now; keep delivers a copy, twin and original say which of two processes
 //	drop [from=1] [to=2] [kind=...]
 //	persist [n=1]                      end the write
 //	tick ms=100                        let time pass
 //	run ms=500                         ... with a network and disks that work
-//	crash n=1 · start n=1 · copy n=1   copy runs a second process on a copy of the disk
+//	crash n=1 · start n=1              of a copy with twin
+//	snapshot n=1 · rollback n=1        of the disk, rolled back while no process runs
+//	copy n=1                           run a second process, on the snapshot if there is one, or a copy of the disk
 //	state                              of every process
 func TestRegisterScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata/register", func(t *testing.T, path string) {
@@ -88,11 +91,17 @@ func runRegisterCommand(t *testing.T, n *registerNet, d *datadriven.TestData, ou
 	case "copy":
 		p := n.scanProc(t, d)
 		twin := &registerProc{node: p.node, copied: true, disk: p.disk.clone(), boot: p.boot}
-		if d.HasArg("before") {
-			twin.boot-- // copied before the first process started
+		if p.snapshot != nil {
+			twin.disk, twin.boot = p.snapshot.clone(), p.snapshotBoot
 		}
 		n.procs = append(n.procs, twin)
 		n.start(twin)
+	case "snapshot":
+		p := n.scanProc(t, d)
+		p.snapshot, p.snapshotBoot = p.disk.clone(), p.boot
+	case "rollback":
+		p := n.scanProc(t, d)
+		p.disk, p.boot = p.snapshot, p.snapshotBoot
 	case "state":
 		for _, p := range n.procs {
 			if p.reg != nil {
@@ -119,11 +128,15 @@ func (n *registerNet) scanMail(t *testing.T, d *datadriven.TestData) {
 			i++
 		case d.Cmd == "drop":
 			n.mail = slices.Delete(n.mail, i, i+1)
-		case d.HasArg("keep"):
-			n.deliver(i, true)
-			i++
 		default:
-			n.deliver(i, false)
+			n.only = func(p *registerProc) bool {
+				return !d.HasArg("twin") && !d.HasArg("original") || p.copied == d.HasArg("twin")
+			}
+			n.deliver(i, d.HasArg("keep"))
+			n.only = nil
+			if d.HasArg("keep") {
+				i++
+			}
 		}
 	}
 }

@@ -48,13 +48,19 @@ func (r *Register) stepAccept(now Instant, from NodeID, m *RegisterMessage) {
 		r.nack(from, m)
 		return
 	}
+	// The join covers this start, as the table has it. If it is above it, then
+	// another process of this node is the one that votes.
+	if i, found := findStart(m.Starts, r.self.Node); found && m.Starts[i].rulesOut(r.self) {
+		r.refuse(m.Starts[i])
+		return
+	}
 	if m.Number != r.state.Accepted {
 		r.state.joinTable(m.Starts, !r.state.Accepted.IsZero())
 		r.state.Promised, r.state.Accepted, r.state.Value = m.Number, m.Number, m.View
 		r.save()
 		r.drive = now.Add(driveDelay + r.jitter(driveDelay))
 	}
-	r.answer(from, RegisterMessage{Kind: RegisterAccepted, Number: m.Number, Start: r.self})
+	r.answer(from, RegisterMessage{Kind: RegisterAccepted, Number: m.Number})
 }
 
 func (r *Register) nack(from NodeID, m *RegisterMessage) {
