@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"reflect"
 	"time"
-
 )
 
 // Ctx is what a handler that may write knows of its turn, and how it acts. It is
@@ -50,7 +49,7 @@ func (r *reading) Kind() string { return r.t.kind.name }
 
 // Now returns the wall time of the actor's node when the turn began. From turn to
 // turn of an actor it never goes back, also from node to node.
-func (r *reading) Now() time.Time { return time.Unix(0, r.t.start.Wall) }
+func (r *reading) Now() time.Time { return time.Unix(0, r.t.wall) }
 
 // Fence returns the turn's fence.
 func (r *reading) Fence() Fence {

@@ -225,6 +225,23 @@ func handlerError(err error) *quorum.AppError {
 	return &quorum.AppError{Code: appCodeError, Message: truncate(err.Error(), maxAppMessageBytes)}
 }
 
+// passes reports whether an error that a handler returns is a failed call of the
+// turn's that fails the turn's own caller in the same way: retrying that caller's
+// call may go well, and must not find the failure recorded as its answer; and a
+// cycle is told to whoever began it. Any other failure is the handler's own
+// error: its caller's method, say, does exist. So is a cycle that a send ran
+// into, for sends are retried until they are answered.
+func passes(err error, request quorum.RequestID) bool {
+	f := asFailure(err)
+	if f == nil {
+		return false
+	}
+	if _, ok := errors.AsType[*AppError](err); ok {
+		return false
+	}
+	return f == errCycle && request.Source == "" || f != errStopped && httpCodes[f.code].retryable
+}
+
 // truncate cuts s to at most n bytes, between characters.
 func truncate(s string, n int) string {
 	if len(s) <= n {

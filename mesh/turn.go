@@ -14,8 +14,8 @@ import (
 // turnEnv is what a turn needs of its node. Its methods are called from the
 // goroutine of the turn, and from those that the handler starts.
 type turnEnv interface {
-	// now reads the node's monotonic clock.
-	now() quorum.Instant
+	// clock reads the node's monotonic clock and its wall clock, in ns since 1970.
+	clock() (now quorum.Instant, wall int64)
 
 	// getKey returns what the store holds of an actor's ordered key. The value
 	// is not kept.
@@ -58,15 +58,16 @@ func (i *instance) drop() { *i = instance{} }
 
 // deactivate tells the kind that the instance goes away in good order.
 func (i *instance) deactivate(k *kind, log *slog.Logger) {
-	if i.ptr.IsValid() && k.onDeactivate != nil {
-		defer func() {
-			if p := recover(); p != nil {
-				logPanic(log, k.name, "OnDeactivate", p)
-			}
-		}()
-		k.onDeactivate(i.ptr.Interface())
+	defer i.drop()
+	if !i.ptr.IsValid() || k.onDeactivate == nil {
+		return
 	}
-	i.drop()
+	defer func() {
+		if p := recover(); p != nil {
+			logPanic(log, k.name, "OnDeactivate", p)
+		}
+	}()
+	k.onDeactivate(i.ptr.Interface())
 }
 
 // turn is one run of one method on an instance.
@@ -85,6 +86,7 @@ type turn struct {
 	env    turnEnv
 	limits turnLimits
 	began  quorum.Instant
+	wall   int64 // Now, in ns since 1970: not below start.Wall
 
 	viewing bool // the user's code that runs now has the View
 
@@ -103,7 +105,11 @@ type turn struct {
 // newTurn prepares a turn. inst must be what the activation's turn before this
 // one left, unless start says to load.
 func newTurn(k *kind, m *method, inst *instance, start *core.TurnStart, env turnEnv, limits turnLimits) *turn {
-	t := &turn{kind: k, method: m, inst: inst, start: start, env: env, limits: limits, began: env.now()}
+	if !start.Load && !inst.ptr.IsValid() {
+		panic("mesh: a turn without a state: its start should have said to load")
+	}
+	began, wall := env.clock()
+	t := &turn{kind: k, method: m, inst: inst, start: start, env: env, limits: limits, began: began, wall: max(wall, start.Wall)}
 	t.ctx.t, t.view.t = t, t
 	return t
 }
@@ -130,9 +136,9 @@ func (t *turn) end(why *failure) {
 // run runs the handler, and returns what the turn did. After an error the
 // instance is dropped.
 func (t *turn) run() core.TurnResult {
-	r := core.TurnResult{Activation: t.start.Activation, Turn: t.start.Fence.Turn}
+	r := core.TurnResult{Activation: t.start.Activation, Turn: t.start.Fence.Turn, Wall: t.wall}
 	t.execute(&r)
-	now := t.env.now()
+	now, _ := t.env.clock()
 	r.Elapsed = now.Sub(t.began)
 
 	t.mu.Lock()
@@ -176,12 +182,10 @@ func (t *turn) execute(r *core.TurnResult) {
 			return
 		}
 	}
-	if !t.inst.ptr.IsValid() {
-		panic("mesh: a turn without a state: its start should have said to load")
-	}
 	before := t.inspect()
-	reply, err := t.handle()
+	reply, err := t.handle() // an error of a call that the turn made may pass on to its own caller
 	switch {
+	case err != nil && passes(err, t.start.Call.Request):
 	case err != nil:
 		r.Err = handlerError(err)
 	case t.method.readOnly:

@@ -2,7 +2,6 @@ package mesh
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -127,7 +126,8 @@ func compareWrites(a, b quorum.KeyWrite) int { return bytes.Compare(a.Key, b.Key
 func failTurn(r *core.TurnResult, err error) {
 	if f := asFailure(err); f != nil {
 		r.Code = f.code
-		if e, ok := errors.AsType[*Error](err); ok {
+		r.Detail = truncate(err.Error(), maxAppMessageBytes)
+		if e, ok := err.(*Error); ok && e.Op == "" {
 			r.Detail = e.Detail
 		}
 		return
