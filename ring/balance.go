@@ -22,15 +22,16 @@ func (b *balance) surplus(u int) int { return b.load[u] - b.fair[u] }
 // even brings loads down to high where that is possible, first to those who
 // have less than their share, and then loads up to low.
 func (b *balance) even() {
-	over := func(u int) bool { return b.load[u] > b.high[u] }
 	room := func(u int) bool { return b.load[u] < b.high[u] }
 	poor := func(u int) bool { return b.load[u] < b.low[u] }
-	b.flow(over, b.wants)
-	b.flow(over, room)
+	b.flow(b.over, b.wants)
+	b.flow(b.over, room)
 	b.flow(b.rich, poor)
 }
 
-// rich and wants report whether a seat carries more or less than its share.
+// rich and wants report whether a seat carries more or less than its share, over
+// whether it carries too much.
+func (b *balance) over(u int) bool  { return b.load[u] > b.high[u] }
 func (b *balance) rich(u int) bool  { return b.surplus(u) > 0 }
 func (b *balance) wants(u int) bool { return b.surplus(u) < 0 }
 
@@ -43,16 +44,8 @@ func (b *balance) bound(shares []uint64, most int) {
 	}
 }
 
-// fullness is 0 below the share, 1 below the bound, 2 at it.
-func (b *balance) fullness(u int) int {
-	switch {
-	case b.wants(u):
-		return 0
-	case b.load[u] < b.high[u]:
-		return 1
-	}
-	return 2
-}
+// excess is by how much one slot more would exceed the share; below it, 0.
+func (b *balance) excess(u int) int { return max(0, b.surplus(u)+1) }
 
 // flow passes slots from seats that give to seats that take until no path is
 // left or nobody gives or takes. A pass makes the sum of what is wrong smaller
@@ -70,10 +63,21 @@ func (b *balance) flow(gives, takes func(u int) bool) {
 			return
 		}
 		slices.SortStableFunc(givers, func(u, v int) int { return b.surplus(v) - b.surplus(u) })
-		if !slices.ContainsFunc(givers, func(u int) bool { return b.relieve(u, takes) }) {
+		if !b.shortest(givers, takes) {
 			return
 		}
 	}
+}
+
+// shortest relieves the first of the givers, richest first, that has a path of
+// one hop, or else one of any length, and reports whether there was one.
+func (b *balance) shortest(givers []int, takes func(v int) bool) bool {
+	for _, hops := range [...]int{1, len(b.load)} {
+		if slices.ContainsFunc(givers, func(u int) bool { return b.relieve(u, takes, hops) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // hop is how a path comes to a seat: it takes slot from the seat before it.
@@ -81,14 +85,15 @@ type hop struct {
 	slot, from, cost int
 }
 
-// relieve finds a shortest path from a seat to one that takes, breadth first,
-// the cheapest of the shortest, and passes slots along it.
-func (b *balance) relieve(giver int, takes func(v int) bool) bool {
+// relieve finds a shortest path, of so many hops at most, from a seat to one
+// that takes, breadth first, the cheapest of the shortest, and passes slots
+// along it.
+func (b *balance) relieve(giver int, takes func(v int) bool, limit int) bool {
 	hops := make([]hop, len(b.load))
 	reached := make([]bool, len(b.load))
 	reached[giver] = true
-	for level := []int{giver}; len(level) > 0; {
-		level = b.reach(level, hops, reached)
+	for level := []int{giver}; len(level) > 0 && limit > 0; limit-- {
+		level = b.reach(level, hops, reached, func(v int) bool { return limit > 1 || takes(v) })
 		best := -1
 		for _, v := range level {
 			if takes(v) && (best < 0 || hops[v].cost < hops[best].cost) {
@@ -102,16 +107,22 @@ func (b *balance) relieve(giver int, takes func(v int) bool) bool {
 	return false
 }
 
-// reach returns the seats that are one hop from a level and not yet reached.
-func (b *balance) reach(level []int, hops []hop, reached []bool) []int {
-	var next []int
+// reach returns the seats that are one hop from a level, not yet reached, and of
+// use.
+func (b *balance) reach(level []int, hops []hop, reached []bool, useful func(v int) bool) []int {
+	var next, open []int
+	for v := range b.load {
+		if !reached[v] && useful(v) {
+			open = append(open, v)
+		}
+	}
 	for _, u := range level {
 		for slot := range b.slots {
 			if !b.carries(slot, u) {
 				continue
 			}
-			for v := range b.load {
-				if reached[v] || !b.can(slot, u, v) {
+			for _, v := range open {
+				if !b.can(slot, u, v) {
 					continue
 				}
 				h := hop{slot, u, b.cost(slot, u, v)}

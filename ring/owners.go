@@ -57,12 +57,9 @@ func (p *placement) appoint(slot int, b *balance) {
 	if old >= 0 && p.seats[old].standing >= steadied {
 		return
 	}
-	best, bestCost := -1, [4]int{}
+	best, bestCost := -1, [3]int{}
 	for _, v := range p.sets[slot] {
-		cost := [4]int{-int(p.seats[v].standing), b.fullness(v), b.load[v] - b.high[v], p.distance(slot, v)}
-		if cost[1] < 2 {
-			cost[2] = 0 // how far below the bound does not matter
-		}
+		cost := [3]int{-int(p.seats[v].standing), b.excess(v), p.distance(slot, v)}
 		if v == old {
 			cost[1] = -1
 		}

@@ -29,17 +29,28 @@ func (p *placement) replicaBalance() *balance {
 	b.carries = func(slot, u int) bool { return slices.Contains(p.sets[slot], u) }
 	b.can = p.canReplace
 	b.cost = func(slot, u, v int) int {
-		cost := p.distance(slot, v)
+		const (
+			ownerIsNotOver = 1 << iota
+			notBegun
+			ownerIsNotRich
+			ownerIsGiver
+		)
+		cost := 0
 		if !slices.Contains(p.begun[slot], v) {
-			cost += len(p.seats)
+			cost += notBegun
 		}
-		if p.owning.wants(v) && (p.owner[slot] < 0 || !p.owning.rich(p.owner[slot])) {
-			cost += 2 * len(p.seats) // v finds nobody there from whom to take the ownership
+		// v should find an owner there from whom it can take the ownership.
+		if owner := p.owner[slot]; p.owning.wants(v) && (owner < 0 || !p.owning.over(owner)) {
+			cost += ownerIsNotOver
+			if owner < 0 || !p.owning.rich(owner) {
+				cost += ownerIsNotRich
+			}
 		}
+		// Moving a replica should not move the ownership as well.
 		if p.owner[slot] == u {
-			cost += 4 * len(p.seats) // moving a replica must not also move the ownership
+			cost += ownerIsGiver
 		}
-		return cost
+		return cost*len(p.seats) + p.distance(slot, v)
 	}
 	b.pass = func(slot, u, v int) {
 		p.sets[slot][slices.Index(p.sets[slot], u)] = v
@@ -140,24 +151,21 @@ func (p *placement) add(slot, v int, b *balance) {
 }
 
 // fill gives the slot the replicas that it lacks: in new zones while there are
-// any, below their share before below their bound, nearest on the ring first.
+// any, of the members below their share the nearest on the ring.
 func (p *placement) fill(slot int, b *balance) {
 	for len(p.sets[slot]) < p.replicas {
-		best, bestCost := -1, [5]int{}
+		best, bestCost := -1, [4]int{}
 		wantZone := p.span(slot) < p.spread
 		for v := range p.seats {
 			if p.seats[v].standing != full || slices.Contains(p.sets[slot], v) {
 				continue
 			}
-			cost := [5]int{1: b.fullness(v), 2: b.load[v] - b.high[v], 4: p.distance(slot, v)}
+			cost := [4]int{1: b.excess(v), 3: p.distance(slot, v)}
 			if wantZone && p.crowd(slot, p.zone[v]) > 0 {
 				cost[0] = 1
 			}
-			if cost[1] < 2 {
-				cost[2] = 0 // how far below the bound does not matter
-			}
 			if p.owner[slot] < 0 && !p.owning.wants(v) {
-				cost[3] = 1
+				cost[2] = 1
 			}
 			if best < 0 || slices.Compare(cost[:], bestCost[:]) < 0 {
 				best, bestCost = v, cost
@@ -183,8 +191,8 @@ func (p *placement) widen(slot int, b *balance) {
 		}
 		for v := range p.seats {
 			if p.seats[v].standing == full && p.crowd(slot, p.zone[v]) == 0 &&
-				(in < 0 || b.fullness(v) < b.fullness(in) ||
-					b.fullness(v) == b.fullness(in) && p.distance(slot, v) < p.distance(slot, in)) {
+				(in < 0 || b.excess(v) < b.excess(in) ||
+					b.excess(v) == b.excess(in) && p.distance(slot, v) < p.distance(slot, in)) {
 				in = v
 			}
 		}
