@@ -18,7 +18,7 @@ import (
 )
 
 // fakeMesh runs turns of real kinds, one at a time, in the memory of a test. It is
-// a Caller. Calls take effect at once, and sends when deliver is called.
+// a Caller. Calls take effect at once, and sends when Deliver is called.
 type fakeMesh struct {
 	t      testing.TB
 	kinds  *kindSet
@@ -82,14 +82,20 @@ func (m *fakeMesh) actor(key quorum.ActorKey) *fakeActor {
 	return a
 }
 
-// restart forgets all instances, as if every node had been killed.
-func (m *fakeMesh) restart() {
+// Restart forgets all instances, as if every node had been killed.
+func (m *fakeMesh) Restart() {
 	m.boot++
 	for _, a := range m.actors {
 		a.inst.drop()
 		a.loaded, a.turns = false, 0
 	}
 }
+
+// Advance moves the wall clock.
+func (m *fakeMesh) Advance(d time.Duration) { m.wall = m.wall.Add(d) }
+
+// NewFakeMesh is for the tests of the kinds, which are in a package of their own.
+var NewFakeMesh = newFakeMesh
 
 func (m *fakeMesh) kindFor(t reflect.Type) (string, error) { return m.kinds.kindFor(t) }
 func (m *fakeMesh) log() *slog.Logger                      { return m.logger }
@@ -208,8 +214,8 @@ func (m *fakeMesh) turn(k *kind, method *method, c *core.Call) core.TurnResult {
 	return r
 }
 
-// deliver runs the sends on their way, and those that they lead to.
-func (m *fakeMesh) deliver() {
+// Deliver runs the sends on their way, and those that they lead to.
+func (m *fakeMesh) Deliver() {
 	m.t.Helper()
 	for i := uint64(1); len(m.outbox) > 0; i++ {
 		s := m.outbox[0]
@@ -222,9 +228,9 @@ func (m *fakeMesh) deliver() {
 	}
 }
 
-// json calls a method as HTTP does. The answer is the result, or "code: message"
+// JSON calls a method as HTTP does. The answer is the result, or "code: message"
 // of an error.
-func (m *fakeMesh) json(kind, id, method, body string) string {
+func (m *fakeMesh) JSON(kind, id, method, body string) string {
 	inv := &invocation{kind: kind, id: id, method: method, args: []byte(body)}
 	res, err := m.run(context.Background(), inv, quorum.RequestID{}, true)
 	if err != nil {

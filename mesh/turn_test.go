@@ -209,7 +209,7 @@ func TestTurnRollback(t *testing.T) {
 		if n, err := call(m, "a", (*cart).Size, None{}); n != 1 || err != nil {
 			t.Errorf("after Fail(%q) the cart holds %d, %v", test.arg, n, err)
 		}
-		m.restart()
+		m.Restart()
 	}
 	if !strings.Contains(m.logged.String(), "turn_test.go") {
 		t.Errorf("a panic's stack is not in the log: %s", m.logged.String())
@@ -240,7 +240,7 @@ func TestTurnUnchanged(t *testing.T) {
 		{func() error { return second(call(m, "a", (*cart).Keys, "put k v")) }, true}, // of no state at all
 		{func() error { return second(call(m, "a", (*cart).Pay, None{})) }, false},
 		{func() error { return second(call(m, "a", (*cart).Pay, None{})) }, true},
-		{func() error { m.restart(); return second(call(m, "a", (*cart).Pay, None{})) }, true},
+		{func() error { m.Restart(); return second(call(m, "a", (*cart).Pay, None{})) }, true},
 		{func() error { return second(call(m, "b", (*cart).Add, item{"tea", 1})) }, false},
 	} {
 		ok(t, test.run())
@@ -425,7 +425,7 @@ func TestTurnSends(t *testing.T) {
 	if n, _ := call(m, "target", (*cart).Size, None{}); n != 0 {
 		t.Error("a send arrived before it was delivered")
 	}
-	m.deliver()
+	m.Deliver()
 	if n, _ := call(m, "target", (*cart).Size, None{}); n != 3 {
 		t.Errorf("%d sends arrived, want 3", n)
 	}
@@ -470,7 +470,7 @@ func TestTurnDerivedIDs(t *testing.T) {
 	}
 	first := run("a", "k1")
 	m.refuse = nil
-	m.restart()
+	m.Restart()
 	again := run("a", "k1")
 	if len(first) != 2 || !slices.Equal(first, again) {
 		t.Errorf("a retry has other ids:\n%v\n%v", first, again)
@@ -578,7 +578,7 @@ func TestTurnHooks(t *testing.T) {
 	ok(t, second(call(m, "a", (*cart).Add, item{"tea", 1})))
 	m.cart("a").inst.deactivate(k, m.logger)
 	m.cart("a").inst.deactivate(k, m.logger) // nothing is left
-	m.restart()
+	m.Restart()
 	refuse = errors.New("not today")
 	if _, err := call(m, "a", (*cart).Size, None{}); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("an activation that fails: %v", err)
