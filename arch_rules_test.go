@@ -33,9 +33,10 @@ var mayImport = map[string][]string{
 	"local":        {"quorum", "ring"},
 	"transport":    {"quorum", "ring"},
 	"mesh":         {"mesh/core", "local", "transport", "quorum", "ring"},
-	"bench":        {"mesh", "bench", "chaos"},
-	"chaos":        {"mesh", "mesh/core", "local", "transport", "quorum", "ring", "chaos"},
-	"cmd/meshnode": {"mesh", "bench", "chaos", "cmd/meshnode"},
+	"mesh/kinds":   {"mesh"},
+	"bench":        {"mesh", "mesh/kinds", "bench", "chaos"},
+	"chaos":        {"mesh", "mesh/kinds", "mesh/core", "local", "transport", "quorum", "ring", "chaos"},
+	"cmd/meshnode": {"mesh", "mesh/kinds", "bench", "chaos", "cmd/meshnode"},
 	"examples":     {"mesh", "chaos/cluster", "examples"},
 }
 
