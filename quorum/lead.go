@@ -53,7 +53,7 @@ type progress struct {
 	bytes    int // sent and not acknowledged
 	state    progressState
 	movedAt  Instant // when something was last sent to, or heard from, the peer
-	commit   LSN     // told last
+	commit   LSN     // the peer knows that it is committed
 	round    uint64  // heard by the peer
 	reported Instant // when it was last reported as caught up
 }
@@ -89,7 +89,9 @@ func (s *Slot) startLeading(now Instant) {
 		}
 	}
 	s.lead = &lead{ballot: ballot, kept: kept, answers: map[NodeID]Position{}, took: map[NodeID]bool{}}
-	s.lead.tick(now, s)
+	if s.env.Enabled {
+		s.lead.tick(now, s)
+	}
 }
 
 // stopLeading gives up the slot: another node owns it, or has promises for it.
@@ -119,8 +121,11 @@ func (s *Slot) sealees() []NodeID {
 
 // rowChanged takes a row of the same slot epoch, with other learners or without
 // `from`.
-func (l *lead) rowChanged(s *Slot) {
-	if l.phase >= phaseOpening {
+func (l *lead) rowChanged(now Instant, s *Slot) {
+	switch {
+	case l.phase == phaseSealing:
+		l.sealed(now, s) // fewer sets may be asked for
+	case l.phase >= phaseOpening:
 		l.setPeers(s)
 		l.want(s)
 	}
@@ -163,15 +168,19 @@ func (l *lead) sealed(now Instant, s *Slot) {
 			return
 		}
 	}
-	own := s.log.Last()
-	l.best, l.highest = s.env.Self, own
+	// A majority has promised, so this node's own replica need not wait. From
+	// here on its log is the new owner's alone.
+	if s.take(l.ballot, s.env.Self); s.promise.Ballot != l.ballot {
+		return // it has promised a higher ballot: a newer view is to come
+	}
+	l.best, l.highest = s.env.Self, s.log.Last()
 	for _, id := range s.sealees() {
 		if at, ok := l.answers[id]; ok && at.Compare(l.highest) > 0 {
 			l.best, l.highest = id, at
 		}
 	}
 	if l.best == s.env.Self {
-		l.open(now, s)
+		l.open(s)
 		return
 	}
 	if l.kept { // somebody ruled in between
@@ -195,7 +204,7 @@ func (l *lead) fetch(now Instant, s *Slot, at Position) {
 // stepFetched takes entries of the highest log, or asks from a lower position.
 func (l *lead) stepFetched(now Instant, s *Slot, m *Message) {
 	if m.At != l.asked {
-		if m.At.Compare(l.asked) < 0 || m.At.LSN < l.asked.LSN {
+		if len(m.Entries) == 0 && (m.At.Compare(l.asked) < 0 || m.At.LSN < l.asked.LSN) {
 			at, ok := s.log.match(m.At)
 			if !ok {
 				at = s.log.Base()
@@ -206,12 +215,9 @@ func (l *lead) stepFetched(now Instant, s *Slot, m *Message) {
 		}
 		return
 	}
-	// The seal is a majority's, so this node's own replica need not wait.
-	s.take(l.ballot, s.env.Self)
-	if s.lead != l || !s.log.holds(m.At) || !s.extend(m.Entries) {
-		return
+	if len(m.Entries) > 0 && follow(m) && s.log.holds(m.At) && s.extend(m.Entries) {
+		l.fetched(now, s)
 	}
-	l.fetched(now, s)
 }
 
 // fetched opens if the highest log is now here, and else asks for more.
@@ -220,19 +226,15 @@ func (l *lead) fetched(now Instant, s *Slot) {
 		l.fetch(now, s, last)
 		return
 	}
-	l.open(now, s)
+	l.open(s)
 }
 
 // open puts the barrier on the log. When it is committed, so is all before it.
-func (l *lead) open(now Instant, s *Slot) {
-	s.take(l.ballot, s.env.Self)
-	if s.lead != l {
-		return // its own replica has promised a higher ballot meanwhile
-	}
+func (l *lead) open(s *Slot) {
 	l.phase = phaseOpening
 	l.setPeers(s)
 	l.barrier = s.log.Last().LSN + 1
-	s.lead.append(s, "", nil)
+	l.append(s, "", nil)
 }
 
 // setPeers makes the list of those to whom the log goes.
@@ -310,7 +312,7 @@ func (l *lead) flushPeer(now Instant, s *Slot, p *progress) {
 	}
 	for sent := false; ; sent = true {
 		last := s.log.Last().LSN
-		if p.next > last || int(p.next-p.match) > windowEntries || p.bytes > windowBytes || p.state == stateProbe && p.bytes > 0 {
+		if p.next > last || p.full() {
 			if ask && !sent {
 				at, ok := s.log.position(p.next - 1)
 				if !ok {
@@ -321,12 +323,19 @@ func (l *lead) flushPeer(now Instant, s *Slot, p *progress) {
 			return
 		}
 		at, ok := s.log.position(p.next - 1)
+		var entries []Entry
+		var evicted []TailEntry
+		if ok {
+			entries, evicted = s.log.entries(p.next-1, appendBytesMax)
+		}
+		if (!ok || evicted != nil) && s.sync.lsn < l.barrier {
+			return // the store still holds another log; persisted comes here again
+		}
 		if !ok {
 			p.state, p.movedAt = stateSnapshot, now
 			s.event(SlotEvent{Kind: SlotSnapshot, Node: p.id, Ballot: l.ballot})
 			return
 		}
-		entries, evicted := s.log.entries(p.next-1, appendBytesMax)
 		if evicted != nil {
 			p.state, p.movedAt = stateRead, now
 			s.event(SlotEvent{Kind: SlotRead, Node: p.id, Ballot: l.ballot, Tail: evicted})
@@ -334,6 +343,14 @@ func (l *lead) flushPeer(now Instant, s *Slot, p *progress) {
 		}
 		l.send(now, s, p, at, entries)
 	}
+}
+
+// full reports whether nothing more may be sent to the peer for now.
+func (p *progress) full() bool {
+	if p.state == stateProbe {
+		return p.bytes > 0
+	}
+	return int(p.next-p.match) > windowEntries || p.bytes > windowBytes
 }
 
 // send sends one append.
@@ -345,7 +362,6 @@ func (l *lead) send(now Instant, s *Slot, p *progress, at Position, entries []En
 		p.next = entries[n-1].LSN + 1
 	}
 	p.movedAt = now
-	p.commit = s.commit
 	s.send(p.id, Message{Kind: MsgAppend, Ballot: l.ballot, At: at, Commit: s.commit, Round: l.rounds.asked, Entries: entries})
 }
 
@@ -372,12 +388,14 @@ func (l *lead) stepAck(now Instant, s *Slot, from NodeID, m *Message) {
 	p := l.peers[i]
 	p.movedAt = now
 	if m.Kind == MsgMismatch {
+		if p.learner {
+			p.match = min(p.match, m.At.LSN) // it may have been dropped, and come back, by views that this node skipped
+		}
 		if p.state <= stateStream && m.At.LSN < p.next && m.At.LSN >= p.match {
 			p.next, p.bytes, p.state = m.At.LSN+1, 0, stateProbe
 			if !s.log.holds(m.At) {
-				if at, ok := s.log.match(m.At); ok {
-					p.next = max(at.LSN, p.match) + 1
-				}
+				at, _ := s.log.match(m.At) // zero if only a snapshot helps
+				p.next = max(at.LSN, p.match) + 1
 			}
 			l.want(s)
 		}
@@ -387,6 +405,7 @@ func (l *lead) stepAck(now Instant, s *Slot, from NodeID, m *Message) {
 		return // nobody can hold more than was written
 	}
 	l.took[from] = true
+	p.commit = max(p.commit, min(m.Commit, s.commit))
 	if m.At.LSN > p.match {
 		l.matched(s, p, m.At.LSN)
 	}
@@ -395,12 +414,18 @@ func (l *lead) stepAck(now Instant, s *Slot, from NodeID, m *Message) {
 		l.confirm(s)
 	}
 	l.advance(s)
-	if p.learner && p.match >= s.commit && now >= p.reported.Add(repeatCaughtUp) {
-		p.reported = now
-		s.event(SlotEvent{Kind: SlotCaughtUp, Node: p.id, Ballot: l.ballot})
-	}
+	l.caughtUp(now, s, p)
 	if p.next <= s.log.Last().LSN {
 		l.want(s)
+	}
+}
+
+// caughtUp reports a learner that has all that is committed, again and again,
+// for a report may be lost.
+func (l *lead) caughtUp(now Instant, s *Slot, p *progress) {
+	if p.learner && p.match >= s.commit && l.phase == phaseActive && (p.reported == 0 || now >= p.reported.Add(repeatCaughtUp)) {
+		p.reported = now
+		s.event(SlotEvent{Kind: SlotCaughtUp, Node: p.id, Ballot: l.ballot})
 	}
 }
 
@@ -462,10 +487,14 @@ func (l *lead) activate(s *Slot) {
 }
 
 func (l *lead) persisted(now Instant, s *Slot) {
-	if l.phase >= phaseOpening {
-		l.advance(s)
-		l.activate(s)
+	if l.phase < phaseOpening {
+		return
 	}
+	if l.phase == phaseOpening && s.sync.lsn >= l.barrier {
+		l.want(s)
+	}
+	l.advance(s)
+	l.activate(s)
 }
 
 // confirm notes which round a majority of the set has heard.
@@ -507,7 +536,7 @@ func (l *lead) busy(s *Slot) bool {
 		return true
 	}
 	for _, p := range l.peers {
-		if p.match < s.log.Last().LSN || p.commit < s.commit {
+		if p.learner || p.match < s.log.Last().LSN || p.commit < s.commit {
 			return true
 		}
 	}
@@ -534,6 +563,7 @@ func (l *lead) tick(now Instant, s *Slot) {
 }
 
 func (l *lead) tickPeer(now Instant, s *Slot, p *progress) {
+	l.caughtUp(now, s, p)
 	switch {
 	case p.state == stateSnapshot:
 		if now >= p.movedAt.Add(snapshotPatience) {
@@ -644,7 +674,8 @@ func (s *Slot) SnapshotSent(now Instant, node NodeID, last LSN, ok bool) {
 }
 
 // Reconnected says that a node can be reached again after it could not: what
-// was sent to it may be lost.
+// was sent to it may be lost, and after a restart it has forgotten the commit
+// LSN.
 func (s *Slot) Reconnected(now Instant, node NodeID) {
 	l := s.lead
 	if l == nil {
@@ -654,7 +685,11 @@ func (s *Slot) Reconnected(now Instant, node NodeID) {
 		l.retryAt = now
 	}
 	for _, p := range l.peers {
-		if p.id == node && p.state <= stateStream {
+		if p.id != node {
+			continue
+		}
+		p.commit = 0
+		if p.state <= stateStream {
 			l.reset(s, p)
 		}
 	}

@@ -17,7 +17,8 @@ const (
 	// Commit.  owner → replica or learner
 	MsgAppend
 	// MsgAck says that everything up to At.LSN is as the owner has it,
-	// durably.  replica or learner → owner
+	// durably. Commit is what the sender knows to be committed.
+	// replica or learner → owner
 	MsgAck
 	// MsgRefuse says that Ballot is refused, for Promised is promised.
 	// replica → owner

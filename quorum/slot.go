@@ -185,6 +185,20 @@ type SlotState struct {
 	Senders  map[ActorKey]LSN // of the last unfolded record with sends, by actor
 }
 
+// valid reports whether the tail follows the base, and nothing is of a higher
+// ballot than max.
+func (s *SlotState) valid(max Ballot) bool {
+	p := s.Base
+	for i := range s.Tail {
+		t := &s.Tail[i]
+		if t.LSN != p.LSN+1 || t.Prev != p.Ballot || t.Ballot.Less(p.Ballot) {
+			return false
+		}
+		p = Position{t.Ballot, t.LSN}
+	}
+	return !max.Less(p.Ballot)
+}
+
 // NewSlot returns the slot as it was stored. It knows no view yet.
 func NewSlot(id SlotID, env *Env, s SlotState) *Slot {
 	log := NewLog(s.Base, s.BaseHash, s.Tail)
@@ -238,7 +252,7 @@ func (s *Slot) SetRow(now Instant, view Epoch, row Row) {
 	case row.Epoch != old.Epoch:
 		s.startLeading(now)
 	case s.lead != nil:
-		s.lead.rowChanged(s)
+		s.lead.rowChanged(now, s)
 	}
 	s.discard()
 }
@@ -343,7 +357,7 @@ func (s *Slot) stepAppend(now Instant, from NodeID, m *Message) {
 		s.send(from, Message{Kind: MsgMismatch, Ballot: m.Ballot, At: at})
 		return
 	}
-	if !s.extend(m.Entries) {
+	if !follow(m) || !s.extend(m.Entries) {
 		return
 	}
 	f := &s.follow
@@ -352,6 +366,17 @@ func (s *Slot) stepAppend(now Instant, from NodeID, m *Message) {
 	f.ack = true
 	s.learnCommit(min(m.Commit, f.matched))
 	s.answer()
+}
+
+// follow reports whether the message's entries come one after the other after
+// At, and none is of a higher ballot than the message.
+func follow(m *Message) bool {
+	for i := range m.Entries {
+		if e := &m.Entries[i]; e.LSN != m.At.LSN+1+LSN(i) || m.Ballot.Less(e.Ballot) {
+			return false
+		}
+	}
+	return true
 }
 
 // extend adds entries to the log, which holds the position before the first of
@@ -383,7 +408,7 @@ func (s *Slot) extend(entries []Entry) bool {
 	for i := range entries {
 		s.append(entries[i])
 	}
-	s.write(Write{Kind: WriteAppend, Slot: s.id, Entries: entries})
+	s.write(Write{Kind: WriteAppend, Slot: s.id, Entries: slices.Clip(entries)})
 	return true
 }
 
@@ -483,11 +508,14 @@ func (s *Slot) ReadDone(now Instant, node NodeID, ballot Ballot, entries []Entry
 // ballot: the owner's own if it fetches, else that of the owner that sent it.
 // It reports whether the snapshot is put in place; if not it is to be dropped.
 func (s *Slot) Staged(now Instant, from NodeID, ballot Ballot, state SlotState, handle any) bool {
-	log := NewLog(state.Base, state.BaseHash, state.Tail)
 	fetching := s.lead != nil && s.lead.ballot == ballot && s.lead.phase == phaseFetching
-	if !s.env.Enabled || ballot.Less(s.promise.Ballot) || log.Last().LSN < s.commit ||
+	if !s.env.Enabled || ballot.Less(s.promise.Ballot) || !state.valid(ballot) ||
 		s.lead != nil && s.lead.ballot == ballot && !fetching {
 		return false
+	}
+	log := NewLog(state.Base, state.BaseHash, state.Tail)
+	if log.Last().Compare(s.log.Last()) < 0 {
+		return false // it was overtaken: what it lacks may have been acknowledged
 	}
 	owner := from
 	if fetching {
@@ -584,7 +612,7 @@ func (s *Slot) answer() {
 			return // the end of the write will bring more
 		}
 		f.ack, f.acked = pending, lsn
-		s.send(s.promise.Owner, Message{Kind: MsgAck, Ballot: s.promise.Ballot, At: Position{LSN: lsn}, Round: f.round})
+		s.send(s.promise.Owner, Message{Kind: MsgAck, Ballot: s.promise.Ballot, At: Position{LSN: lsn}, Commit: s.commit, Round: f.round})
 	}
 }
 
