@@ -119,7 +119,9 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // AppError is a handler's own error: it rolled the turn back, and it is the
 // answer. A handler returns one to give its callers a code to act on; any other
-// error arrives with the code "error", and a panic with the code "panic".
+// error arrives with the code "error", and a panic with the code "panic". Only
+// where a handler returns the failure of a call of its own that a retry may mend,
+// or ErrCycle, does its caller see that failure: see Retryable.
 type AppError struct {
 	Code    string          // for programs, in snake case: "insufficient_funds"
 	Message string          // for people

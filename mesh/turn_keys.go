@@ -225,8 +225,15 @@ func (t *turn) newer(from, to string) []quorum.KeyWrite {
 	if t.start.Keys == nil {
 		return own
 	}
+	return mergeWrites(own, from, to, t.start.Keys.Ascend)
+}
+
+// mergeWrites merges a turn's own writes, which are in order and in the range, with
+// older ones of that range, which ascend gives from a key on. Of two to one key the
+// own one stays.
+func mergeWrites(own []quorum.KeyWrite, from, to string, ascend func(from []byte, yield func(quorum.KeyWrite) bool)) []quorum.KeyWrite {
 	var all []quorum.KeyWrite
-	t.start.Keys.Ascend([]byte(from), func(w quorum.KeyWrite) bool {
+	ascend([]byte(from), func(w quorum.KeyWrite) bool {
 		if to != "" && string(w.Key) >= to {
 			return false
 		}

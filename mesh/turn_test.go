@@ -389,6 +389,47 @@ func TestTurnScanAgainstMap(t *testing.T) {
 	}
 }
 
+// Of the writes that the store has not yet, the turn's own hide older ones.
+func TestMergeWritesAgainstMap(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 8))
+	draw := func(value string, in func(string) bool, want map[string]string) []quorum.KeyWrite {
+		drawn := map[string]quorum.KeyWrite{}
+		for range rng.IntN(20) {
+			if key := fmt.Sprintf("%02d", rng.IntN(40)); in(key) {
+				drawn[key] = quorum.KeyWrite{Key: []byte(key), Value: []byte(value), Delete: rng.IntN(3) == 0}
+				want[key] = fmt.Sprint(value, drawn[key].Delete)
+			}
+		}
+		return slices.SortedFunc(maps.Values(drawn), compareWrites)
+	}
+	for range 2000 {
+		from, to := fmt.Sprintf("%02d", rng.IntN(20)), ""
+		if rng.IntN(2) == 0 {
+			to = fmt.Sprintf("%02d", 20+rng.IntN(20))
+		}
+		within := func(key string) bool { return key >= from && (to == "" || key < to) }
+		want := map[string]string{}
+		older := draw("older", func(string) bool { return true }, want)
+		maps.DeleteFunc(want, func(key, _ string) bool { return !within(key) })
+		own := draw("own", within, want)
+		got := mergeWrites(own, from, to, func(from []byte, yield func(quorum.KeyWrite) bool) {
+			for _, w := range older {
+				if string(w.Key) >= string(from) && !yield(w) {
+					return
+				}
+			}
+		})
+		if len(got) != len(want) || !slices.IsSortedFunc(got, compareWrites) {
+			t.Fatalf("%d writes, want %d in order: %v", len(got), len(want), got)
+		}
+		for _, w := range got {
+			if fmt.Sprint(string(w.Value), w.Delete) != want[string(w.Key)] {
+				t.Fatalf("key %s is %+v, want %s", w.Key, w, want[string(w.Key)])
+			}
+		}
+	}
+}
+
 func TestTurnTooLarge(t *testing.T) {
 	m := newFakeMesh(t, Host[cart]("cart"))
 	for _, test := range []struct {
