@@ -178,9 +178,8 @@ func (r *Register) Self() Start { return r.self }
 // Stats returns the counts so far.
 func (r *Register) Stats() RegisterStats { return r.stats }
 
-// Busy reports whether a proposal of this node is in progress, or a value that
-// it accepted is undecided.
-func (r *Register) Busy() bool { return r.proposal.active || !r.state.Accepted.IsZero() }
+// Proposing reports whether a proposal of this node is in progress.
+func (r *Register) Proposing() bool { return r.proposal.active }
 
 // StartOf returns the newest start of a member that this node knows of. Only a
 // voter's table is current.

@@ -126,7 +126,7 @@ func (c *registerChaos) heal() {
 		if !p.registered && p.refused == nil {
 			c.broken("%s is not registered after the network healed: %s", p.name(), renderState(&p.reg.state))
 		}
-		if p.reg.Busy() {
+		if p.reg.Proposing() || !p.reg.state.Accepted.IsZero() {
 			c.broken("%s still has something undecided: %s", p.name(), renderState(&p.reg.state))
 		}
 		if p.refused == nil && p.reg.View().Version != before && c.procs[0].refused == nil {
