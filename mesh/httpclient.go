@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"actormesh/mesh/core"
@@ -109,6 +110,9 @@ func (c *HTTPClient) call(ctx context.Context, target string, arg []byte, key st
 	if p := (*Problem)(nil); err == nil || errors.As(err, &p) {
 		return reply, err
 	}
+	if stranger, ok := errors.AsType[*strangerError](err); ok && stranger.status < http.StatusInternalServerError {
+		return nil, err // refused as a request, by what is no node: no call was made
+	}
 	if !sent {
 		return nil, &Problem{Code: httpCodes[core.CodeUnavailable].code, Detail: err.Error(), Retryable: true, Outcome: outcomeNone}
 	}
@@ -160,7 +164,7 @@ func (c *HTTPClient) do(ctx context.Context, method, target string, body []byte,
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, connected.Load(), err
+		return nil, connected.Load(), noAnswer(req, err)
 	}
 	defer resp.Body.Close()
 	reply, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes+1))
@@ -175,12 +179,34 @@ func (c *HTTPClient) do(ctx context.Context, method, target string, body []byte,
 	return nil, true, decodeProblem(resp, reply)
 }
 
-// decodeProblem returns the *Problem that an answer is, or an error that shows
-// the answer of something which is no node.
+// noAnswer says to whom a request did not get through.
+func noAnswer(req *http.Request, err error) error {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err // without the URL, of which the host is what matters
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("no node serves HTTP at %s: %w", req.URL.Host, err)
+	}
+	return fmt.Errorf("no answer from %s: %w", req.URL.Host, err)
+}
+
+// strangerError is an answer that no node gave.
+type strangerError struct {
+	host   string
+	status int
+	text   string
+}
+
+// Error shows the answer.
+func (e *strangerError) Error() string {
+	return fmt.Sprintf("%s answered as no node does: %d %s: %s", e.host, e.status, http.StatusText(e.status), e.text)
+}
+
+// decodeProblem returns the *Problem that an answer is, or else a *strangerError.
 func decodeProblem(resp *http.Response, body []byte) error {
 	p := &Problem{}
 	if resp.Header.Get("Content-Type") == "application/problem+json" && json.Unmarshal(body, p) == nil && p.Code != "" {
 		return p
 	}
-	return fmt.Errorf("%s answered %s: %s", resp.Request.URL.Host, resp.Status, clip(strings.TrimSpace(string(body))))
+	return &strangerError{host: resp.Request.URL.Host, status: resp.StatusCode, text: clip(strings.TrimSpace(string(body)))}
 }

@@ -163,8 +163,25 @@ func TestHTTPClientOfNoNode(t *testing.T) {
 		http.Error(w, "go away", http.StatusTeapot)
 	}))
 	defer s.Close()
-	_, err := newTestClient(t, s.Listener.Addr().String()).Get(t.Context(), "/v1/status")
-	if err == nil || !strings.Contains(err.Error(), "go away") {
+	c := newTestClient(t, s.Listener.Addr().String())
+	_, err := c.Get(t.Context(), "/v1/status")
+	_, ok := errors.AsType[*strangerError](err)
+	if !ok || !strings.Contains(err.Error(), "go away") {
+		t.Errorf("%v", err)
+	}
+	if _, err := c.Call(t.Context(), "kv", "a", "get", nil, ""); err == nil || !strings.Contains(err.Error(), "go away") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestHTTPClientOfProxy does not know what became of a call that a proxy lost.
+func TestHTTPClientOfProxy(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "nobody there", http.StatusBadGateway)
+	}))
+	defer s.Close()
+	_, err := newTestClient(t, s.Listener.Addr().String()).Call(t.Context(), "kv", "a", "get", nil, "")
+	if p, ok := errors.AsType[*Problem](err); !ok || p.Code != "outcome_unknown" || p.Outcome != "unknown" {
 		t.Errorf("%v", err)
 	}
 }
