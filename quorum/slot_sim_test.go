@@ -432,6 +432,9 @@ func (m *slotMesh) deliver(i int, again bool) {
 			m.count("snapshot fetched")
 		}
 		n.stepped(p.stage.slot)
+		if m.trace != nil {
+			m.trace("%s→%s snapshot %v up to %v: %t", renderSlotNode(p.from), renderSlotNode(p.to), p.stage.ballot, handle.last(), ok)
+		}
 		m.snapshotSent(&p, ok)
 	}
 }
