@@ -414,18 +414,12 @@ func (l *lead) stepAck(now Instant, s *Slot, from NodeID, m *Message) {
 		l.confirm(s)
 	}
 	l.advance(s)
-	l.caughtUp(now, s, p)
-	if p.next <= s.log.Last().LSN {
-		l.want(s)
-	}
-}
-
-// caughtUp reports a learner that has all that is committed, again and again,
-// for a report may be lost.
-func (l *lead) caughtUp(now Instant, s *Slot, p *progress) {
 	if p.learner && p.match >= s.commit && l.phase == phaseActive && (p.reported == 0 || now >= p.reported.Add(repeatCaughtUp)) {
 		p.reported = now
 		s.event(SlotEvent{Kind: SlotCaughtUp, Node: p.id, Ballot: l.ballot})
+	}
+	if p.next <= s.log.Last().LSN {
+		l.want(s)
 	}
 }
 
@@ -563,7 +557,6 @@ func (l *lead) tick(now Instant, s *Slot) {
 }
 
 func (l *lead) tickPeer(now Instant, s *Slot, p *progress) {
-	l.caughtUp(now, s, p)
 	switch {
 	case p.state == stateSnapshot:
 		if now >= p.movedAt.Add(snapshotPatience) {
@@ -578,6 +571,10 @@ func (l *lead) tickPeer(now Instant, s *Slot, p *progress) {
 		l.send(now, s, p, s.log.Last(), nil)
 	case p.round < l.rounds.asked && now >= p.movedAt.Add(resendAfter):
 		l.send(now, s, p, Position{}, nil)
+	case p.learner && p.state <= stateStream && now >= p.movedAt.Add(repeatCaughtUp):
+		// It may have lost what it had, and the report that it caught up may
+		// be lost: let it say again.
+		l.send(now, s, p, s.log.Last(), nil)
 	}
 }
 
