@@ -122,7 +122,7 @@ type slotNode struct {
 	boot  Boot
 	rate  float64 // of its clock, 1 being true time
 	shift Instant
-	view  Epoch // newest adopted
+	view  Epoch // newest adopted, durable
 
 	env     *Env
 	slots   []*Slot
@@ -183,10 +183,10 @@ func (n *slotNode) trueTime(t Instant) time.Duration {
 	return time.Duration(float64(t-n.shift) / n.rate)
 }
 
-// start boots the node from its disk. It knows no view.
+// start boots the node from its disk. Its slots know no view yet.
 func (n *slotNode) start(enabled bool) {
 	m := n.mesh
-	n.up, n.view = true, 0
+	n.up = true
 	n.boot++
 	n.env = &Env{Self: n.id, Boot: n.boot, Leases: NewLeases(n.now(), m.term), Enabled: enabled}
 	n.slots, n.batches, n.wants = nil, nil, nil

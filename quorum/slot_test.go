@@ -155,7 +155,7 @@ func (c *slotChaos) crashOrStart(n *slotNode) {
 		return
 	}
 	n.start(c.rng.IntN(2) == 0)
-	n.adopt(Epoch(1 + c.rng.IntN(len(c.views))))
+	n.adopt(max(n.view, 1) + Epoch(c.rng.IntN(len(c.views)+1-int(max(n.view, 1)))))
 	n.flush()
 }
 
@@ -236,7 +236,7 @@ func (c *slotChaos) heal(limit time.Duration) {
 			n.start(true)
 		}
 		n.env.Enabled = true
-		if n.view < Epoch(len(c.views)) {
+		if n.slots[0].view < Epoch(len(c.views)) {
 			n.adopt(Epoch(len(c.views)))
 		}
 	}
