@@ -55,8 +55,9 @@ func (l *link) callStream() (*callMux, error) {
 		}
 		reading := l.ep.spawn(func() {
 			err := m.read()
-			m.fail(l.explain(l.ep.ctx, err))
-			l.fail(err) // so that the next call dials
+			reason := l.explain(l.ep.ctx, err)
+			l.fail(err) // first, so that who calls again gets a new connection
+			m.fail(reason)
 		})
 		writing := l.ep.spawn(func() { pump(s, m.queue) })
 		if !reading || !writing {

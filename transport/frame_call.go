@@ -160,5 +160,7 @@ func (d *decoder) request(r *quorum.RequestID) {
 	r.Low = d.uint()
 	r.Key = d.str(maxRequestKeyBytes)
 	r.Source = quorum.ActorKey(d.str(maxKeyBytes))
-	d.skip(extra)
+	if d.skip(extra); r.IsZero() {
+		d.fail("a request id that names nothing")
+	}
 }

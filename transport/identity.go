@@ -188,8 +188,9 @@ func (id *Identity) verifyChain(chain []*x509.Certificate) (string, Role, error)
 	if _, err := leaf.Verify(opts); err != nil {
 		var invalid x509.CertificateInvalidError
 		if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
+			c := invalid.Cert // the leaf or the CA
 			return "", 0, fmt.Errorf("%w: that of %q is valid from %s to %s; check the clocks, or issue a new one with \"meshnode certs\"",
-				ErrExpired, leaf.Subject.CommonName, leaf.NotBefore.Format(time.RFC3339), leaf.NotAfter.Format(time.RFC3339))
+				ErrExpired, c.Subject.CommonName, c.NotBefore.Format(time.RFC3339), c.NotAfter.Format(time.RFC3339))
 		}
 		return "", 0, fmt.Errorf("%w: that of %q is not signed by this cluster's ca.crt; give every node certificates from one \"meshnode certs init\" (%v)",
 			ErrOtherCA, leaf.Subject.CommonName, err)

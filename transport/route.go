@@ -64,8 +64,10 @@ func newRoute(ep *endpoint, addr, name string, id quorum.NodeID, kind class) *ro
 func (r *route) best() (*link, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.links) > 0 {
-		return r.links[0], nil
+	for _, l := range r.links {
+		if l.conn.Context().Err() == nil { // else remove will soon be called
+			return l, nil
+		}
 	}
 	if r.dialling {
 		return nil, nil

@@ -73,7 +73,7 @@ func (w *SnapshotWriter) Close() error {
 	defer closeConn(w.link.conn, codeClosed, "done")
 	defer w.stop()
 	if err := w.stream.Close(); err != nil {
-		return w.link.explain(w.ctx, err)
+		return w.link.explain(w.ctx, context.Cause(w.stream.Context()))
 	}
 	var taken [1]byte
 	if _, err := io.ReadFull(w.stream, taken[:]); err != nil {
