@@ -26,17 +26,17 @@ const (
 type httpServer struct {
 	server   http.Server
 	listener net.Listener
+	logger   *slog.Logger
 	maxConns int64
 	conns    atomic.Int64
-	refused  atomic.Int64  // connections above maxConns
 	done     chan struct{} // closed when serving has ended
 	err      error         // why serving ended; nil for shutdown. Read after done
 }
 
 // startHTTP serves handler on listener, with TLS if conf is not nil, until
 // shutdown. It takes over the listener.
-func startHTTP(listener net.Listener, conf *tls.Config, handler http.Handler, maxConns int, log *slog.Logger) *httpServer {
-	s := &httpServer{listener: listener, maxConns: int64(maxConns), done: make(chan struct{})}
+func startHTTP(listener net.Listener, conf *tls.Config, handler http.Handler, maxConns int, logger *slog.Logger) *httpServer {
+	s := &httpServer{listener: listener, logger: logger, maxConns: int64(maxConns), done: make(chan struct{})}
 	s.server = http.Server{
 		Handler:           handler,
 		TLSConfig:         conf,
@@ -46,7 +46,7 @@ func startHTTP(listener net.Listener, conf *tls.Config, handler http.Handler, ma
 		MaxHeaderBytes:    maxHeaderBytes,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxHTTP2Streams},
 		ConnState:         s.countConn,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
 	go s.serve()
 	return s
@@ -69,8 +69,11 @@ func (s *httpServer) serve() {
 func (s *httpServer) countConn(c net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
-		if s.conns.Add(1) > s.maxConns {
-			s.refused.Add(1)
+		n := s.conns.Add(1)
+		if n == s.maxConns+1 {
+			s.logger.Warn("too many HTTP connections; more are closed", "most", s.maxConns)
+		}
+		if n > s.maxConns {
 			c.Close() // the server sees that, and counts it down below
 		}
 	case http.StateClosed, http.StateHijacked:
