@@ -75,9 +75,11 @@ func TestManyCalls(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	client.mu.Lock()
-	defer client.mu.Unlock()
-	if n := len(client.routes[b.addr].links); n != 1 {
+	r, err := client.route(b.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := r.liveLinks(); n != 1 {
 		t.Errorf("%d connections", n)
 	}
 }

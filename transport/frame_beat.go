@@ -26,11 +26,7 @@ type Beat struct {
 	Granted      bool
 }
 
-const (
-	beatFields = 6
-	// maxBeatBytes is below what any QUIC packet carries.
-	maxBeatBytes = 256
-)
+const beatFields = 6
 
 // AppendBeat appends the beat's encoding, a whole datagram, to b.
 func AppendBeat(b []byte, t Beat) []byte {

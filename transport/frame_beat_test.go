@@ -16,7 +16,7 @@ func TestBeat(t *testing.T) {
 	testFrame(t, AppendBeat, DecodeBeat, beats()...)
 	testNewer(t, AppendBeat, DecodeBeat, beats()[0])
 	for _, b := range beats() {
-		if n := len(AppendBeat(nil, b)); n > maxBeatBytes {
+		if n := len(AppendBeat(nil, b)); n > 256 { // far below what any QUIC packet carries
 			t.Errorf("%d bytes", n)
 		}
 	}

@@ -3,7 +3,7 @@ package transport
 import "testing"
 
 func controls() []Control {
-	return []Control{{}, {Kind: 1, Body: []byte{}}, {Kind: 255, Body: make([]byte, 70_000)}}
+	return []Control{{}, {Kind: 1, Body: []byte{}}, {Kind: 255, Body: make([]byte, 700)}}
 }
 
 func TestControl(t *testing.T) {

@@ -212,3 +212,10 @@ func listenUDP(t testing.TB) *net.UDPConn {
 	}
 	return conn
 }
+
+// liveLinks returns how many connections the route has.
+func (r *route) liveLinks() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.links)
+}

@@ -40,8 +40,8 @@ func TestSendBothWays(t *testing.T) {
 	// b answered over the connection that a had dialled, and dialled none.
 	for _, n := range []*testNode{a, b} {
 		p, _ := n.peer(3 - n.self)
-		if len(p.links) != 1 {
-			t.Errorf("%d connections at %d", len(p.links), n.self)
+		if got := p.liveLinks(); got != 1 {
+			t.Errorf("%d connections at %d", got, n.self)
 		}
 	}
 }
@@ -119,7 +119,7 @@ func TestUnreachable(t *testing.T) {
 	if _, err := a.Call(within(t), 2, &Call{}); !errors.Is(err, ErrNotSent) || !errors.Is(err, ErrUnreachable) {
 		t.Errorf("in the pause: %v", err)
 	}
-	if p.dialling || p.control.take() != nil {
+	if p.control.take() != nil {
 		t.Error("something waits for a node that is unreachable")
 	}
 }
