@@ -233,7 +233,7 @@ func DecodeBase(b []byte) (*Base, error) {
 		var id SessionID
 		copy(id[:], d.take(len(id)))
 		s := &Session{Low: d.uint(), Wall: int64(d.uint())}
-		s.Answers = decodeList(&d, 2, func(n *NumberedAnswer) {
+		s.Answers = decodeList(&d, 8, func(n *NumberedAnswer) {
 			n.Number = d.uint()
 			n.Answer.decode(&d)
 		})

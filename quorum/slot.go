@@ -185,10 +185,13 @@ type SlotState struct {
 	Senders  map[ActorKey]LSN // of the last unfolded record with sends, by actor
 }
 
-// valid reports whether the tail follows the base, and nothing is of a higher
-// ballot than max.
+// valid reports whether the tail follows the base, nothing is of a higher ballot
+// than max, and there is room for more.
 func (s *SlotState) valid(max Ballot) bool {
 	p := s.Base
+	if p.LSN >= 1<<62 {
+		return false
+	}
 	for i := range s.Tail {
 		t := &s.Tail[i]
 		if t.LSN != p.LSN+1 || t.Prev != p.Ballot || t.Ballot.Less(p.Ballot) {
