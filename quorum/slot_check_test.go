@@ -71,8 +71,14 @@ func (n *slotNode) stepped(slot SlotID) {
 	n.checkCommit(s, l, t)
 	if s.Active() {
 		t.activated(n, s)
+		if s.lead.ballot.Less(t.active) {
+			n.mesh.count("replaced and active")
+		}
 	}
 	l.asked = slices.DeleteFunc(l.asked, func(a slotAsk) bool {
+		if a.stale {
+			n.mesh.count("round of a replaced owner")
+		}
 		if s.Ballot() != a.ballot || s.Confirmed() < a.round {
 			return s.Ballot() != a.ballot
 		}
@@ -172,6 +178,11 @@ func (n *slotNode) lifeEvent(e *SlotEvent) {
 		}
 		if e.Kept {
 			m.count("kept reseal")
+			for b := range m.truths[e.Slot].barriers {
+				if l.ballot.Less(b) && b.Less(e.Ballot) {
+					m.broken("node %d slot %d: kept %v up to %v, but %v was active between", n.id, e.Slot, l.ballot, e.Ballot, b)
+				}
+			}
 			d := &n.memory[e.Slot]
 			if LSN(len(d.log)) < l.tail.LSN || d.position(l.tail.LSN) != l.tail {
 				m.broken("node %d slot %d: kept, but the tail %v is gone", n.id, e.Slot, l.tail)

@@ -24,14 +24,15 @@ type slotChaos struct {
 	*slotMesh
 	rng    *rand.Rand
 	weight slotWeights
+	apart  int // bit i: the node i is cut off from those whose bit is not set
 }
 
 // slotWeights says how often each kind of thing happens. Each run draws its own,
 // so that some runs hardly lose a message and others hardly crash.
 type slotWeights struct {
-	deliver, repeat, drop, persist, tick, wait, beat, adopt, change, crash, write, fold, want, ask int
-	bytes                                                                                          int // of the largest record
-	newest                                                                                         bool
+	deliver, repeat, drop, persist, tick, wait, beat, adopt, change, crash, write, fold, want, ask, split int
+	bytes                                                                                                 int // of the largest record
+	newest                                                                                                bool
 }
 
 func newSlotChaos(seed uint64, broken func(string, ...any)) *slotChaos {
@@ -39,7 +40,7 @@ func newSlotChaos(seed uint64, broken func(string, ...any)) *slotChaos {
 	upTo := func(n int) int { return rng.IntN(n + 1) }
 	c := &slotChaos{rng: rng, weight: slotWeights{
 		deliver: 60, repeat: upTo(6), drop: upTo(8), persist: 15 + upTo(20), tick: 6, wait: 4 + upTo(8), beat: 1 + upTo(4),
-		adopt: 3 + upTo(8), change: 1 + upTo(2), crash: upTo(2), write: 3 + upTo(8), fold: upTo(4), want: 3, ask: upTo(3),
+		adopt: 3 + upTo(8), change: 1 + upTo(2), crash: upTo(2), write: 3 + upTo(8), fold: upTo(4), want: 3, ask: upTo(3), split: upTo(2),
 		bytes: []int{8, 8, 60 << 10}[rng.IntN(3)], newest: rng.IntN(3) > 0,
 	}}
 	term := []time.Duration{500 * time.Millisecond, 500 * time.Millisecond, 0}[rng.IntN(3)]
@@ -85,6 +86,7 @@ func (c *slotChaos) step() {
 		}},
 		{w.wait, func() { c.true += time.Duration(c.rng.Int64N(int64(50 * time.Millisecond))) }},
 		{w.change, func() { c.changeView(slot) }},
+		{w.split, c.splitOrMend},
 		{w.crash, func() { c.crashOrStart(n) }},
 	} {
 		if c.rng.IntN(130) < choice.weight {
@@ -133,6 +135,21 @@ func (c *slotChaos) step() {
 	}
 }
 
+// splitOrMend cuts some nodes off from the others, mostly one, or ends that.
+// They hear of no views either.
+func (c *slotChaos) splitOrMend() {
+	switch {
+	case c.apart != 0 && c.rng.IntN(3) > 0:
+		c.apart = 0
+	case c.rng.IntN(3) > 0:
+		c.apart = 1 << (1 + c.rng.IntN(len(c.nodes)))
+	default:
+		c.apart = c.rng.IntN(1<<len(c.nodes)) << 1
+	}
+}
+
+func (c *slotChaos) isApart(a, b NodeID) bool { return c.apart>>a&1 != c.apart>>b&1 }
+
 // deliverSome takes an old packet mostly, and any other sometimes.
 func (c *slotChaos) deliverSome(again bool) {
 	if len(c.net) == 0 {
@@ -141,6 +158,10 @@ func (c *slotChaos) deliverSome(again bool) {
 	i := 0
 	if c.rng.IntN(3) == 0 {
 		i = c.rng.IntN(len(c.net))
+	}
+	if c.isApart(c.net[i].from, c.net[i].to) {
+		c.drop(i)
+		return
 	}
 	to := c.node(c.net[i].to)
 	c.deliver(i, again)
@@ -162,7 +183,7 @@ func (c *slotChaos) crashOrStart(n *slotNode) {
 func (c *slotChaos) adoptSome(n *slotNode) {
 	top := Epoch(len(c.views))
 	switch {
-	case n.view == top:
+	case n.view == top || c.apart>>n.id&1 == 1:
 	case c.weight.newest:
 		n.adopt(top)
 	default:
@@ -230,7 +251,7 @@ func (c *slotChaos) heal(limit time.Duration) {
 			c.snapshotSent(p, false)
 		}
 	}
-	c.net = nil
+	c.net, c.apart = nil, 0
 	for _, n := range c.nodes {
 		if !n.up {
 			n.start(true)
@@ -318,6 +339,7 @@ var slotRare = []string{
 	"crash sealing", "crash fetching", "crash opening", "crash active", "crash with writes under way",
 	"kept reseal", "lease wait", "lease held", "release by epoch", "repeated", "reordered", "dropped",
 	"discard", "folded", "caught up", "behind", "round confirmed", "from dropped", "active",
+	"replaced and active", "round of a replaced owner",
 }
 
 const slotSteps = 3000
