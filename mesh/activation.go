@@ -1,0 +1,106 @@
+package mesh
+
+import (
+	"sync/atomic"
+
+	"actormesh/mesh/core"
+	"actormesh/quorum"
+)
+
+// activation is the shell's half of an actor's activation: the instance, and
+// the turn that runs on it. The shard's loop owns it; a turn's goroutine owns the
+// instance while it runs.
+type activation struct {
+	kind *kind
+	inst *instance
+	turn *running // the last one that was begun; nil if it was abandoned
+}
+
+// running is a turn in its goroutine.
+type running struct {
+	*turn
+	seq uint64
+	end atomic.Uint32 // turnRuns at first
+}
+
+const (
+	turnRuns = iota
+	turnOrphaned
+	turnReturned
+)
+
+// maxOrphans bounds the turns that run on although nobody waits for them any
+// more: Go cannot stop a handler. With so many of them the node takes no calls.
+const maxOrphans = 1024
+
+// startTurn runs a turn in a goroutine of its own.
+func (l *shardLoop) startTurn(start *core.TurnStart) {
+	w := start.Call.Waiter.(*waiter)
+	a := l.activations[start.Activation]
+	if a == nil {
+		a = &activation{kind: w.kind}
+		l.activations[start.Activation] = a
+		l.stats.activations.Store(int64(len(l.activations)))
+	}
+	if a.inst == nil || start.Load {
+		a.inst = &instance{}
+	}
+	if w.refused != nil {
+		l.result(&core.TurnResult{Activation: start.Activation, Turn: start.Fence.Turn, Wall: start.Wall, Err: w.refused})
+		return
+	}
+	a.turn = &running{turn: newTurn(w.kind, w.method, a.inst, start, turns{l.node}, l.node.limits), seq: start.Fence.Turn}
+	go l.runTurn(a.turn)
+}
+
+func (l *shardLoop) runTurn(t *running) {
+	// What a handler leaves behind that ends its goroutine with runtime.Goexit.
+	r := core.TurnResult{
+		Activation: t.start.Activation, Turn: t.seq, Wall: t.start.Wall,
+		Err: &quorum.AppError{Code: appCodePanic, Message: "the handler ended its goroutine"},
+	}
+	defer l.returned(t, &r)
+	r = t.run()
+}
+
+func (l *shardLoop) returned(t *running, r *core.TurnResult) {
+	if !t.end.CompareAndSwap(turnRuns, turnReturned) {
+		l.node.orphans.Add(-1)
+	}
+	l.result(r)
+}
+
+// abandon gives up a turn: its handler is told to stop, and runs on an instance
+// that nobody else has.
+func (l *shardLoop) abandon(t core.TurnRef) {
+	a := l.activations[t.Activation]
+	if a == nil || a.turn == nil || a.turn.seq != t.Turn {
+		return
+	}
+	if a.turn.end.CompareAndSwap(turnRuns, turnOrphaned) {
+		l.node.orphans.Add(1)
+	}
+	why := errStopped
+	if due := a.turn.start.Call.Deadline; due != 0 && clockNow() >= due {
+		why = errDeadline
+	}
+	a.turn.cancel(why)
+	a.turn, a.inst = nil, nil
+}
+
+// deactivate lets an instance go, after the kind's hook, and says when it is
+// gone.
+func (l *shardLoop) deactivate(id core.ActivationID) {
+	a := l.activations[id]
+	delete(l.activations, id)
+	l.stats.activations.Store(int64(len(l.activations)))
+	gone := func() { l.do(deactivated(id)) }
+	if a == nil || a.inst == nil || a.kind.onDeactivate == nil {
+		gone()
+		return
+	}
+	l.node.spawn(func() {
+		a.inst.deactivate(a.kind, l.node.logger)
+		gone()
+	})
+}

@@ -1,0 +1,131 @@
+package mesh
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"actormesh/local"
+	"actormesh/quorum"
+)
+
+// committer makes writes durable: one Pebble commit with one fsync for all that
+// the loops handed over while the last one was syncing.
+//
+//	shard loops ─┐
+//	control loop ┴► pending ──swap──► one batch ──fsync──► durable(seq) to each
+type committer struct {
+	store   *local.Store
+	metrics *metrics
+	failed  func(error)
+
+	mu      sync.Mutex
+	pending []submission
+	closed  bool
+	wake    chan struct{}
+	done    chan struct{}
+}
+
+// submission is what one loop wants durable, in the order in which it was
+// handed over.
+type submission struct {
+	writes   []quorum.Write
+	register []byte // the view register's state; nil if it has not changed
+	durable  func(seq uint64)
+	seq      uint64
+}
+
+func newCommitter(store *local.Store, m *metrics, failed func(error)) *committer {
+	return &committer{store: store, metrics: m, failed: failed, wake: make(chan struct{}, 1), done: make(chan struct{})}
+}
+
+// submit hands writes over. It never blocks: what a loop has under way is
+// bounded by what it admits.
+func (c *committer) submit(s submission) {
+	c.mu.Lock()
+	c.pending = append(c.pending, s)
+	c.mu.Unlock()
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// close ends run after what was submitted is written.
+func (c *committer) close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+	<-c.done
+}
+
+func (c *committer) run() {
+	defer close(c.done)
+	batch := c.store.NewBatch()
+	defer batch.Close()
+	var taken []submission
+	for range c.wake {
+		for {
+			c.mu.Lock()
+			taken, c.pending = c.pending, taken[:0]
+			closed := c.closed
+			c.mu.Unlock()
+			if len(taken) == 0 {
+				if closed {
+					return
+				}
+				break
+			}
+			if err := c.write(batch, taken); err != nil {
+				// What is durable is uncertain: nothing more is said.
+				c.failed(fmt.Errorf("writing to %w", err))
+				return
+			}
+			clear(taken)
+		}
+	}
+}
+
+// write commits one batch and tells the loops.
+func (c *committer) write(batch *local.Batch, list []submission) error {
+	entries := 0
+	for i := range list {
+		if list[i].register != nil {
+			batch.SetRegister(list[i].register)
+		}
+		for j := range list[i].writes {
+			entries += addWrite(batch, &list[i].writes[j])
+		}
+	}
+	began := time.Now()
+	if err := c.store.Commit(batch, true); err != nil {
+		return err
+	}
+	c.metrics.observeCommit(entries, time.Since(began))
+	for i := range list {
+		list[i].durable(list[i].seq)
+	}
+	return nil
+}
+
+// addWrite adds a write of the core's to a batch, and returns the entries in it.
+func addWrite(batch *local.Batch, w *quorum.Write) int {
+	switch w.Kind {
+	case quorum.WritePromise:
+		batch.Promise(w.Slot, w.Promise)
+	case quorum.WriteAppend:
+		batch.Append(w.Slot, w.Entries)
+		return len(w.Entries)
+	case quorum.WriteTruncate:
+		batch.Truncate(w.Slot, w.Cut)
+	case quorum.WriteDiscard:
+		batch.Discard(w.Slot)
+	case quorum.WriteInstall:
+		batch.InstallSnapshot(w.Snapshot.(*local.Staged))
+	}
+	return 0
+}

@@ -1,0 +1,410 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"actormesh/mesh/core"
+	"actormesh/quorum"
+	"actormesh/ring"
+	"actormesh/transport"
+)
+
+// controlLoop is the goroutine that owns the control core: views, heartbeats,
+// and, while this node coordinates, what the mesh does next.
+type controlLoop struct {
+	node *Node
+	core *core.Control
+
+	mu    sync.Mutex
+	queue []func(c *core.Control, now quorum.Instant)
+	wake  chan struct{}
+
+	serving chan struct{} // closed when the node is a member and registered
+	retired chan struct{} // closed when what Drain or Leave asked for is done
+	done    chan struct{}
+
+	answers map[uint64]chan core.ControlAnswer // of questions under way; only the loop looks at it
+	token   uint64
+	cluster ring.ClusterID // that the disk remembers
+	member  bool           // of the newest view
+	enabled bool           // registered: the shards know
+	ended   bool           // retired
+
+	factsMu sync.Mutex
+	known   controlFacts
+}
+
+// controlFacts is what others in this process may know of the control core.
+type controlFacts struct {
+	quorum       bool // it hears a majority of the voters
+	registered   bool
+	retiring     bool
+	unheard      map[quorum.NodeID]bool
+	viewsAdopted uint64
+	active       map[quorum.SlotID]bool // slots that it knows to be served
+	text         string                 // why it does not serve yet, for people
+}
+
+// askView is the one question that clients may ask: for a newer view.
+const askView = 1
+
+func newControlLoop(n *Node) *controlLoop {
+	return &controlLoop{
+		node: n, wake: make(chan struct{}, 1), serving: make(chan struct{}), retired: make(chan struct{}),
+		done: make(chan struct{}), answers: map[uint64]chan core.ControlAnswer{},
+	}
+}
+
+// open makes the core, when the node knows its addresses.
+func (l *controlLoop) open() error {
+	n := l.node
+	disk := n.store.Identity()
+	l.cluster = ring.ClusterID(disk.Cluster)
+	var err error
+	l.core, err = core.NewControl(clockNow(), core.ControlConfig{
+		Start: quorum.Start{Node: disk.Disk, Boot: disk.Boot, Nonce: disk.Nonce},
+		Member: ring.Member{
+			Name: n.conf.Name, Addr: n.Addr(), HTTP: n.HTTPAddr(), Zone: n.conf.Zone, Kinds: n.kinds.kindNames(),
+		},
+		Shards: len(n.shards), Cluster: l.cluster,
+		Expect: n.conf.Expect, Seeds: n.seeds(), Slots: n.conf.Slots, Replication: n.conf.Replication,
+		Beat: n.conf.Heartbeat, Grace: n.conf.DeadGrace, Seed: uint64(disk.Nonce),
+	}, n.store.Register())
+	if err != nil {
+		return fmt.Errorf("data directory %s: %w", n.conf.DataDir, err)
+	}
+	return nil
+}
+
+// seeds returns where members may be: as configured, and as last seen.
+func (n *Node) seeds() []string {
+	list := append([]string(nil), n.conf.Join...)
+	return append(list, n.store.Peers()...)
+}
+
+// do gives the loop an event.
+func (l *controlLoop) do(event func(c *core.Control, now quorum.Instant)) {
+	l.mu.Lock()
+	l.queue = append(l.queue, event)
+	l.mu.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (l *controlLoop) run() {
+	defer close(l.done)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-l.node.ctx.Done():
+			return
+		case <-l.wake:
+		case <-timer.C:
+		}
+		l.mu.Lock()
+		queue := l.queue
+		l.queue = nil
+		l.mu.Unlock()
+		now := clockNow()
+		for _, event := range queue {
+			event(l.core, now)
+			l.dispatch()
+		}
+		if now >= l.core.Deadline() {
+			l.core.Tick(now)
+			l.dispatch()
+		}
+		l.publish()
+		timer.Reset(min(l.core.Deadline().Sub(clockNow()), time.Second))
+	}
+}
+
+// dispatch does what the core wants done.
+func (l *controlLoop) dispatch() {
+	n := l.node
+	r := l.core.Ready()
+	if r.Save != nil {
+		n.commit.submit(submission{register: r.Save, seq: r.Seq, durable: func(seq uint64) {
+			l.do(func(c *core.Control, now quorum.Instant) { c.Persisted(now, seq) })
+		}})
+	}
+	for _, p := range r.Peers {
+		if p.Addr == "" {
+			n.transport.RemovePeer(p.ID)
+			continue
+		}
+		n.transport.SetPeer(p.ID, p.Name, p.Addr)
+	}
+	if r.View != nil {
+		l.adopt(r.View)
+	}
+	if r.Registered && !l.enabled {
+		l.enabled = true
+		l.shards(func(s *core.Shard, now quorum.Instant) { s.Register(now) })
+	}
+	if l.enabled && l.member {
+		l.serve()
+	}
+	l.send(&r)
+	for _, h := range r.Hears {
+		l.shards(func(s *core.Shard, now quorum.Instant) { s.Beat(now, h.From, h.Boot, h.Epoch, h.Seq) })
+	}
+	for _, a := range r.Leases {
+		l.shards(func(s *core.Shard, now quorum.Instant) { s.Lease(now, a.Peer, a.Sent) })
+	}
+	for _, owner := range r.Positions {
+		l.askPositions(owner)
+	}
+	for _, slot := range r.Quiesce {
+		n.shardOf(slot).do(func(s *core.Shard, now quorum.Instant) { s.Quiesce(now, slot) })
+	}
+	if r.Retired && !l.ended {
+		l.ended = true
+		close(l.retired)
+	}
+	if r.Stop != nil {
+		l.end(r.Stop)
+	}
+}
+
+// send lets messages out. What cannot be sent is lost, as on any network; the
+// core repeats it.
+func (l *controlLoop) send(r *core.ControlReady) {
+	n := l.node
+	for _, m := range r.Sends {
+		_ = n.transport.SendControl(m.To, transport.Control{Kind: uint8(m.Kind), Body: m.Body})
+	}
+	for _, b := range r.Beats {
+		beat := transport.Beat{Kind: transport.BeatAsk, Boot: b.Boot, AnsweredBoot: b.AnsweredBoot, Epoch: b.Epoch, Sent: b.Sent, Granted: b.Granted}
+		if b.Answer {
+			beat.Kind = transport.BeatAnswer
+		}
+		_ = n.transport.SendBeat(b.Peer, beat)
+	}
+	for _, a := range r.Answers {
+		if ch := l.answers[a.Token]; ch != nil {
+			delete(l.answers, a.Token)
+			ch <- a
+		}
+	}
+	for _, q := range r.Asks {
+		n.spawn(func() { l.ask(q) })
+	}
+}
+
+// askTimeout bounds one question to an address.
+const askTimeout = 2 * time.Second
+
+func (l *controlLoop) ask(q core.ControlAsk) {
+	ctx, cancel := context.WithTimeout(l.node.ctx, askTimeout)
+	defer cancel()
+	reply, err := l.node.transport.Ask(ctx, q.Addr, transport.Control{Kind: uint8(q.Kind), Body: q.Body})
+	if err != nil {
+		l.node.logger.Debug("asking", "addr", q.Addr, "err", err)
+	}
+	l.do(func(c *core.Control, now quorum.Instant) {
+		c.Answered(now, q.Addr, core.ControlKind(reply.Kind), reply.Body, err)
+	})
+}
+
+// adopt publishes a view and gives the shards their rows.
+func (l *controlLoop) adopt(v *ring.View) {
+	n := l.node
+	if l.cluster != v.Cluster {
+		// The register refuses views of other clusters; a directory without
+		// one belongs to this one from now on.
+		if err := n.store.SetCluster(v.Cluster); err != nil {
+			n.fail(err)
+			return
+		}
+		l.cluster = v.Cluster
+		n.transport.SetCluster(v.Cluster.String())
+	}
+	_, l.member = v.Member(ring.NodeID(n.id))
+	rows := make([][]core.SlotRow, len(n.shards))
+	for i := range v.Slots {
+		r := core.SlotRow{Slot: quorum.SlotID(i), Row: core.QuorumRow(&v.Slots[i])}
+		j := i % len(rows)
+		rows[j] = append(rows[j], r)
+	}
+	for i, shard := range n.shards {
+		shard.do(func(s *core.Shard, now quorum.Instant) { s.Adopt(now, quorum.Epoch(v.Epoch), rows[i]) })
+	}
+	l.factsMu.Lock()
+	l.known.viewsAdopted++
+	l.factsMu.Unlock()
+	n.setView(v)
+	n.logger.Info("view", "epoch", v.Epoch, "members", len(v.Members), "coordinator", memberName(v, v.Coordinator))
+}
+
+func memberName(v *ring.View, id ring.NodeID) string {
+	m, _ := v.Member(id)
+	return m.Name
+}
+
+func (l *controlLoop) serve() {
+	select {
+	case <-l.serving:
+	default:
+		close(l.serving)
+	}
+}
+
+// end stops the node for a reason that the core has found.
+func (l *controlLoop) end(why error) {
+	if errors.Is(why, core.ErrLeft) {
+		if err := l.node.store.SetLeft(); err != nil {
+			why = errors.Join(why, err)
+		}
+	}
+	l.node.fail(why)
+}
+
+// shards gives every shard an event.
+func (l *controlLoop) shards(event func(s *core.Shard, now quorum.Instant)) {
+	for _, s := range l.node.shards {
+		s.do(event)
+	}
+}
+
+// askPositions asks the shards how far their logs of an owner's slots go.
+func (l *controlLoop) askPositions(owner quorum.NodeID) {
+	l.shards(func(s *core.Shard, _ quorum.Instant) {
+		list := s.Positions(owner)
+		l.do(func(c *core.Control, now quorum.Instant) { c.Positions(now, owner, list) })
+	})
+}
+
+// fromShard takes what a shard has for the control core.
+func (l *controlLoop) fromShard(index int, r *core.Ready) {
+	if len(r.Verdicts)+len(r.Reports) == 0 && r.Adopted == 0 {
+		return
+	}
+	verdicts, reports, adopted := r.Verdicts, r.Reports, r.Adopted
+	l.do(func(c *core.Control, now quorum.Instant) {
+		if adopted > 0 {
+			c.Adopted(now, index, adopted)
+		}
+		for _, v := range verdicts {
+			c.Verdict(v)
+		}
+		for _, report := range reports {
+			c.Report(now, report)
+		}
+	})
+}
+
+// message takes a control message from a peer.
+func (l *controlLoop) message(from quorum.NodeID, m transport.Control) {
+	l.do(func(c *core.Control, now quorum.Instant) {
+		if err := c.Step(now, from, core.ControlKind(m.Kind), m.Body); err != nil {
+			l.node.logger.Warn("a control message that was not understood", "err", err)
+		}
+	})
+}
+
+// beat takes a heartbeat or an answer.
+func (l *controlLoop) beat(from quorum.NodeID, b transport.Beat) {
+	l.do(func(c *core.Control, now quorum.Instant) {
+		c.Beat(now, core.Heartbeat{
+			Peer: from, Answer: b.Kind == transport.BeatAnswer, Boot: b.Boot, AnsweredBoot: b.AnsweredBoot,
+			Epoch: b.Epoch, Sent: b.Sent, Granted: b.Granted,
+		})
+	})
+}
+
+// behind says that somebody has the view of epoch or a newer one.
+func (l *controlLoop) behind(epoch quorum.Epoch) {
+	l.do(func(c *core.Control, now quorum.Instant) { c.Behind(now, 0, epoch) })
+}
+
+// answer answers a question of a node or a client, within its time.
+func (l *controlLoop) answer(from transport.Caller, q transport.Control) transport.Control {
+	if q.Kind == askView {
+		return viewAnswer(q, l.node.view.Load())
+	}
+	if from.Role != transport.RoleNode {
+		return transport.Control{}
+	}
+	reply := make(chan core.ControlAnswer, 1)
+	l.do(func(c *core.Control, now quorum.Instant) {
+		l.token++
+		l.answers[l.token] = reply
+		c.Asked(now, l.token, core.ControlKind(q.Kind), q.Body)
+	})
+	select {
+	case a := <-reply:
+		return transport.Control{Kind: uint8(a.Kind), Body: a.Body}
+	case <-time.After(askTimeout):
+	case <-l.done:
+	}
+	return transport.Control{Kind: uint8(core.ControlNothing)}
+}
+
+// gossiped takes a hint of gossip: a node is there, and has a view.
+func (l *controlLoop) gossiped(p gossipPeer) {
+	l.do(func(c *core.Control, now quorum.Instant) { c.Hint(now, p.id, p.addr, p.epoch) })
+}
+
+// facts returns what is known of the control core.
+func (l *controlLoop) facts() controlFacts {
+	l.factsMu.Lock()
+	defer l.factsMu.Unlock()
+	return l.known
+}
+
+// publish refreshes facts.
+func (l *controlLoop) publish() {
+	s := l.core.Status()
+	unheard, active := map[quorum.NodeID]bool{}, map[quorum.SlotID]bool{}
+	for _, id := range s.Unheard {
+		unheard[id] = true
+	}
+	for _, slot := range s.Active {
+		active[slot] = true
+	}
+	l.factsMu.Lock()
+	defer l.factsMu.Unlock()
+	l.known.quorum, l.known.registered, l.known.unheard = s.Quorum, l.enabled, unheard
+	l.known.active, l.known.text = active, s.Waiting
+}
+
+// Drain makes the node give up ownership and coordination, so that others take
+// over without waiting for its leases. It keeps its replicas and its vote, for it
+// is expected back. It returns nil when it owns nothing more; when ctx ends it
+// returns an error that says what is left.
+func (n *Node) Drain(ctx context.Context) error {
+	return n.control.retire(ctx, (*core.Control).Drain)
+}
+
+// Leave makes the node give up ownership, replicas and vote, for good. It
+// returns nil when no slot names it any more and a majority of the others knows;
+// its directory is then of no use.
+func (n *Node) Leave(ctx context.Context) error {
+	if err := n.control.retire(ctx, (*core.Control).Leave); err != nil {
+		return err
+	}
+	return n.store.SetLeft()
+}
+
+func (l *controlLoop) retire(ctx context.Context, how func(*core.Control, quorum.Instant)) error {
+	l.factsMu.Lock()
+	l.known.retiring = true
+	l.factsMu.Unlock()
+	l.do(how)
+	select {
+	case <-l.retired:
+		return nil
+	case <-l.done:
+		return errors.New("the node has stopped")
+	case <-ctx.Done():
+		return fmt.Errorf("others have not taken over yet (%s): %w", l.facts().text, ctx.Err())
+	}
+}

@@ -1,0 +1,348 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"actormesh/local"
+	"actormesh/mesh/core"
+	"actormesh/quorum"
+	"actormesh/ring"
+	"actormesh/transport"
+)
+
+// Node is one member of a mesh.
+type Node struct {
+	conf   Config
+	id     quorum.NodeID
+	boot   quorum.Boot
+	kinds  *kindSet
+	limits turnLimits
+	logger *slog.Logger
+
+	store     *local.Store
+	transport *transport.Transport
+	metrics   *metrics
+	commit    *committer
+	folds     *folder
+	shards    []*shardLoop
+	control   *controlLoop
+	gossip    *gossip
+	http      *httpServer
+	router    router
+	session   *session
+
+	view        atomic.Pointer[ring.View]
+	viewMu      sync.Mutex
+	viewChanged chan struct{} // closed and replaced when view changes
+	orphans     atomic.Int64
+	snapshots   chan struct{} // one value for each that is being sent
+
+	ctx     context.Context // ends when the node stops
+	cancel  context.CancelFunc
+	tasks   sync.WaitGroup
+	closing sync.Once
+	done    chan struct{}
+	errMu   sync.Mutex
+	err     error
+}
+
+// snapshotsSent bounds the snapshots that a node sends at a time.
+const snapshotsSent = 2
+
+// Start starts a node that hosts the given kinds, and returns when it serves: it
+// is a member of a mesh and a majority of voters knows of its start. When ctx
+// ends before, the node is stopped. An error that wraps ErrUsage says what to
+// change about conf; others say what the node found.
+func Start(ctx context.Context, conf Config, hosts ...HostOption) (*Node, error) {
+	conf, err := conf.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	kinds, err := newKindSet(hosts)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{
+		conf: conf, kinds: kinds, logger: conf.Logger.With("node", conf.Name),
+		limits: turnLimits{
+			valueBytes: conf.MaxValueBytes, keyBytes: conf.MaxKeyBytes,
+			recordBytes: conf.MaxRecordBytes, effects: conf.MaxEffects,
+		},
+		session: newSession(), viewChanged: make(chan struct{}),
+		snapshots: make(chan struct{}, snapshotsSent), done: make(chan struct{}),
+	}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	if err := n.open(); err != nil {
+		n.stop(err)
+		return nil, err
+	}
+	n.startLoops()
+	select {
+	case <-n.control.serving:
+		return n, nil
+	case <-n.ctx.Done():
+	case <-ctx.Done():
+		n.fail(ctx.Err())
+	}
+	<-n.done
+	return nil, n.Err()
+}
+
+// open opens the store, the ports and what they are needed for, in that order:
+// a damaged or foreign directory is found before anybody hears of this start.
+func (n *Node) open() error {
+	identity, err := n.identity()
+	if err != nil {
+		return err
+	}
+	n.store, err = local.Open(n.conf.DataDir, local.Options{
+		Name: n.conf.Name, Retention: n.conf.Retention, Logger: n.logger,
+	})
+	if err != nil {
+		return fmt.Errorf("data directory %s: %w", n.conf.DataDir, err)
+	}
+	disk := n.store.Identity()
+	n.id, n.boot = disk.Disk, disk.Boot
+	if disk.Left {
+		return usagef("the node in %s has left its mesh for good; to join again as a new node, start with an empty directory", n.conf.DataDir)
+	}
+	if n.store.Empty() && n.conf.Expect == 0 && len(n.conf.Join) == 0 {
+		return usagef("the directory %s is empty: say --expect N to found a mesh of N nodes, or --join HOST:PORT to join one", n.conf.DataDir)
+	}
+	n.metrics = newMetrics(n.stats)
+	n.commit = newCommitter(n.store, n.metrics, n.fail)
+	n.folds = newFolder(n.store, n.fail)
+	n.router = router{self: ring.NodeID(n.id), view: n.currentView, handOver: n.handOver}
+	if err := n.openShards(); err != nil {
+		return err
+	}
+	resetKey := n.store.ResetKey()
+	cluster := ""
+	if disk.Cluster != ([16]byte{}) {
+		cluster = ring.ClusterID(disk.Cluster).String()
+	}
+	n.control = newControlLoop(n)
+	n.router.behind = n.control.behind
+	n.transport, err = transport.Listen(transport.Config{
+		Listen: n.conf.Listen, Identity: identity, Self: n.id, Boot: n.boot, Cluster: cluster,
+		Handler: peers{n}, Answer: n.control.answer, ClientKinds: []uint8{askView},
+		StatelessResetKey: &resetKey, Logger: n.logger,
+	})
+	if err != nil {
+		return err
+	}
+	if n.gossip, err = newGossip(n, identity); err != nil {
+		return err
+	}
+	if err := n.openHTTP(identity); err != nil {
+		return err
+	}
+	return n.control.open()
+}
+
+func (n *Node) identity() (*transport.Identity, error) {
+	if n.conf.CertsDir == "" {
+		return transport.LoopbackIdentity(n.conf.Name, transport.RoleNode)
+	}
+	return transport.LoadIdentity(n.conf.CertsDir, n.conf.Name)
+}
+
+// openShards makes the shards from what the store has recovered.
+func (n *Node) openShards() error {
+	count := min(max(runtime.GOMAXPROCS(0)/2, 1), 8)
+	stored := make([][]core.StoredSlot, count)
+	err := n.store.Recover(func(s local.StoredSlot) error {
+		i := int(s.Slot) % count
+		stored[i] = append(stored[i], core.StoredSlot(s))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	conf := core.ShardConfig{
+		Self: n.id, Boot: n.boot, Lease: max(n.conf.Lease, 0),
+		FoldRecords: n.conf.FoldRecords, FoldBytes: n.conf.FoldBytes,
+		Retention: n.conf.Retention, RecordBytes: n.conf.MaxRecordBytes,
+	}
+	now := clockNow()
+	for i := range count {
+		n.shards = append(n.shards, newShardLoop(n, i, core.NewShard(now, conf, stored[i])))
+	}
+	return nil
+}
+
+// openHTTP opens the HTTP port, if there is to be one.
+func (n *Node) openHTTP(identity *transport.Identity) error {
+	if n.conf.HTTP == "" {
+		return nil
+	}
+	listener, err := net.Listen("tcp", n.conf.HTTP)
+	if err != nil {
+		return err
+	}
+	auth, tls := httpSecurity(identity, n.conf.Token)
+	handler := newHTTPHandler(httpConfig{
+		caller: httpCalls{n}, operator: operator{n}, metrics: n.metrics, auth: auth,
+		callTimeout: n.conf.CallTimeout, maxArgBytes: n.conf.MaxValueBytes,
+	})
+	n.http = startHTTP(listener, tls, handler, n.conf.MaxHTTPConns, n.logger)
+	return nil
+}
+
+func (n *Node) startLoops() {
+	go n.commit.run()
+	go n.folds.run(n.ctx)
+	for _, l := range n.shards {
+		go l.run()
+	}
+	go n.control.run()
+	n.spawn(n.gossip.run)
+	n.spawn(func() {
+		select {
+		case err := <-n.store.Fatal():
+			n.fail(err)
+		case <-n.ctx.Done():
+		}
+	})
+	go func() {
+		<-n.ctx.Done()
+		n.stop(nil)
+	}()
+}
+
+// spawn runs f in a goroutine that Close waits for.
+func (n *Node) spawn(f func()) {
+	n.tasks.Add(1)
+	go func() {
+		defer n.tasks.Done()
+		f()
+	}()
+}
+
+// fail stops the node for a reason. The first one stays.
+func (n *Node) fail(err error) {
+	n.errMu.Lock()
+	if n.err == nil && n.ctx.Err() == nil {
+		n.err = err
+		n.logger.Error("the node stops", "err", err)
+	}
+	n.errMu.Unlock()
+	n.cancel()
+}
+
+// stopTimeout bounds what a stopping node waits for.
+const stopTimeout = 5 * time.Second
+
+// stop ends all that open and startLoops began, in the reverse order. It is
+// called once.
+func (n *Node) stop(err error) {
+	if err != nil {
+		n.errMu.Lock()
+		n.err = err
+		n.errMu.Unlock()
+		n.cancel()
+	}
+	started := err == nil
+	if n.http != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		n.http.shutdown(ctx)
+		cancel()
+	}
+	if n.gossip != nil {
+		n.gossip.close()
+	}
+	if started {
+		<-n.control.done
+		for _, l := range n.shards {
+			close(l.stop)
+			<-l.done
+		}
+		<-n.folds.done
+	}
+	if n.transport != nil {
+		err = errors.Join(err, n.transport.Close())
+	}
+	if started {
+		n.tasks.Wait()
+		n.commit.close()
+	}
+	if n.store != nil {
+		n.closeStore()
+	}
+	close(n.done)
+}
+
+// closeStore closes the store, unless it failed: then nothing can be said of
+// what is on disk, and a close may never return.
+func (n *Node) closeStore() {
+	if n.store.Err() != nil {
+		return
+	}
+	if err := n.store.Close(); err != nil {
+		n.logger.Error("closing the store", "err", err)
+	}
+}
+
+// Close stops the node at once, without letting others take over: to them it
+// looks like a crash. What was acknowledged is durable.
+func (n *Node) Close() error {
+	n.cancel()
+	<-n.done
+	return n.Err()
+}
+
+// Done returns a channel that is closed when the node has stopped.
+func (n *Node) Done() <-chan struct{} { return n.done }
+
+// Err returns why the node has stopped: nil if it was told to.
+func (n *Node) Err() error {
+	n.errMu.Lock()
+	defer n.errMu.Unlock()
+	return n.err
+}
+
+// Addr returns the HOST:PORT at which other nodes reach this one.
+func (n *Node) Addr() string { return n.conf.advertised(n.conf.Listen, n.transport.Addr()) }
+
+// HTTPAddr returns the HOST:PORT of the HTTP API, empty if there is none.
+func (n *Node) HTTPAddr() string {
+	if n.http == nil {
+		return ""
+	}
+	return n.conf.advertised(n.conf.HTTP, n.http.addr())
+}
+
+// currentView returns the newest view, nil if there is none, and a channel that
+// is closed when there is a newer one.
+func (n *Node) currentView() (*ring.View, <-chan struct{}) {
+	n.viewMu.Lock()
+	defer n.viewMu.Unlock()
+	return n.view.Load(), n.viewChanged
+}
+
+// setView publishes a view, which the control loop has adopted.
+func (n *Node) setView(v *ring.View) {
+	n.viewMu.Lock()
+	n.view.Store(v)
+	close(n.viewChanged)
+	n.viewChanged = make(chan struct{})
+	n.viewMu.Unlock()
+	n.router.moved(v)
+}
+
+func (n *Node) epoch() quorum.Epoch {
+	if v := n.view.Load(); v != nil {
+		return quorum.Epoch(v.Epoch)
+	}
+	return 0
+}
+
+func (n *Node) shardOf(slot quorum.SlotID) *shardLoop { return n.shards[int(slot)%len(n.shards)] }

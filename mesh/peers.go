@@ -1,0 +1,90 @@
+package mesh
+
+import (
+	"io"
+
+	"actormesh/mesh/core"
+	"actormesh/quorum"
+	"actormesh/transport"
+)
+
+// peers takes what comes from other nodes and clients, in the transport's
+// goroutines, and passes it on to the loops.
+type peers struct{ n *Node }
+
+var _ transport.Handler = peers{}
+
+// Log implements transport.Handler.
+func (p peers) Log(from quorum.NodeID, msgs []quorum.Message) {
+	shards := p.n.shards
+	if len(shards) == 1 {
+		shards[0].log(from, msgs)
+		return
+	}
+	parts := make([][]quorum.Message, len(shards))
+	for _, m := range msgs {
+		i := int(m.Slot) % len(shards)
+		parts[i] = append(parts[i], m)
+	}
+	for i, part := range parts {
+		if len(part) > 0 {
+			shards[i].log(from, part)
+		}
+	}
+}
+
+// Control implements transport.Handler.
+func (p peers) Control(from quorum.NodeID, c transport.Control) { p.n.control.message(from, c) }
+
+// Beat implements transport.Handler.
+func (p peers) Beat(from quorum.NodeID, b transport.Beat) { p.n.control.beat(from, b) }
+
+// Snapshot implements transport.Handler.
+func (p peers) Snapshot(from quorum.NodeID, header []byte, r io.Reader) error {
+	return p.n.receiveSnapshot(from, header, r)
+}
+
+// PeerState implements transport.Handler.
+func (p peers) PeerState(id quorum.NodeID, connected bool) {
+	if !connected {
+		return
+	}
+	for _, l := range p.n.shards {
+		l.do(func(s *core.Shard, now quorum.Instant) { s.Reconnected(now, id) })
+	}
+}
+
+// Call implements transport.Handler. A call that came to the wrong node is not
+// passed on: who sent it is told, and knows the way.
+func (p peers) Call(from transport.Caller, c *transport.Call, reply func(*transport.Reply)) {
+	n := p.n
+	r := &request{
+		kind: c.Kind, id: c.Actor, method: c.Method, args: c.Args, json: c.JSON, wantJSON: c.WantJSON,
+		requestID: c.Request, deadline: clockNow().Add(min(c.Timeout, maxCallTimeout)),
+		trace: c.Trace,
+	}
+	if from.Role == transport.RoleNode {
+		r.chain, r.internal, r.principal = c.Chain, c.Internal, c.Principal
+	} else {
+		r.principal = from.Name
+		r.requestID.Source = "" // only an actor sends
+	}
+	v := n.view.Load()
+	if v == nil || quorum.Epoch(v.Epoch) < c.Epoch {
+		n.control.behind(c.Epoch)
+	}
+	slot, owner, a := n.locateOwner(v, r)
+	if owner != n.id {
+		reply(n.replyOf(a, owner))
+		return
+	}
+	n.submit(slot, r, func(a answer) { reply(n.replyOf(a, 0)) })
+}
+
+// replyOf turns an answer into what travels.
+func (n *Node) replyOf(a answer, redirect quorum.NodeID) *transport.Reply {
+	return &transport.Reply{
+		Code: uint8(a.Code), JSON: a.json, Replayed: a.Replayed, Detail: a.Detail, App: a.App,
+		Result: a.Reply, Fence: a.Fence, LSN: a.LSN, Node: n.conf.Name, Epoch: n.epoch(), Redirect: redirect,
+	}
+}

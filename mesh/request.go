@@ -1,0 +1,282 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+
+	"actormesh/mesh/core"
+	"actormesh/quorum"
+	"actormesh/ring"
+	"actormesh/transport"
+)
+
+// request is one call on its way to its actor's owner.
+type request struct {
+	kind, id, method string
+	args             []byte
+	json             bool // args is JSON
+	wantJSON         bool // the result is to be JSON
+	requestID        quorum.RequestID
+	deadline         quorum.Instant
+	chain            []quorum.ActorKey
+	internal         bool
+	principal        string
+	trace            []byte
+}
+
+// op names the request in errors.
+func (r *request) op() string { return "call " + r.kind + "/" + r.id + " " + r.method }
+
+// answer is the end of a request.
+type answer struct {
+	core.Outcome
+	node     string       // the owner that answered; empty where none did
+	json     bool         // Reply is JSON
+	epoch    quorum.Epoch // of the view of the node that answered
+	redirect quorum.NodeID
+}
+
+func answered(code core.Code, detail string) answer {
+	return answer{Outcome: core.Outcome{Code: code, Detail: detail}}
+}
+
+// router takes requests to their actors' owners, for nodes and for clients:
+//
+//	owner by the view ──► hand over ──► done, or a final error
+//	      ▲                   │ unavailable: nothing happened
+//	      │                   │ lost, unknown: perhaps it did
+//	      └── after a pause, or with the next view: the same request id
+type router struct {
+	self ring.NodeID // 0 for a client
+	// view returns the newest view, or nil, and a channel that is closed when
+	// there is a newer one.
+	view func() (*ring.View, <-chan struct{})
+	// behind says that some node has the view of epoch, or a newer one.
+	behind func(epoch quorum.Epoch)
+	// handOver gives a request to the owner, and waits for its answer until ctx
+	// ends. unknown says that no answer came, and that it may have been run.
+	handOver func(ctx context.Context, owner ring.Member, slot quorum.SlotID, r *request) (a answer, unknown bool)
+
+	mu       sync.Mutex
+	attempts map[*attempt]struct{}
+}
+
+// The pauses between attempts.
+const (
+	retryPauseMin = 2 * time.Millisecond
+	retryPauseMax = 100 * time.Millisecond
+)
+
+// route takes a request to its end. The end is final: what could be retried has
+// been, until the deadline.
+func (rt *router) route(ctx context.Context, r *request) answer {
+	unknown := false // some owner may have run it
+	last := answered(core.CodeUnavailable, "this node has no view yet")
+	for pause := retryPauseMin; ; pause = min(2*pause, retryPauseMax) {
+		now := clockNow()
+		left := r.deadline.Sub(now)
+		if left <= 0 || ctx.Err() != nil {
+			return late(last, unknown, left <= 0)
+		}
+		v, changed := rt.view()
+		if v != nil {
+			a, lost := rt.attempt(ctx, v, r)
+			unknown = unknown || lost || a.Code == core.CodeOutcomeUnknown
+			if final(a.Code) && !lost {
+				if unknown && a.Code != core.CodeOK && a.Code != core.CodeApp && a.Code != core.CodeKeyReused {
+					a.Detail, a.Code = "an earlier owner may have run it; then: "+a.Detail, core.CodeOutcomeUnknown
+				}
+				return a
+			}
+			last = a
+			if a.epoch > quorum.Epoch(v.Epoch) {
+				rt.behind(a.epoch)
+			}
+		}
+		wait(ctx, changed, min(jitter(pause), left))
+	}
+}
+
+// attempt hands the request to the owner that the view names. When a newer view
+// names another one, it waits no longer: the old owner may be stopped, and the
+// new one will have what the old one committed.
+func (rt *router) attempt(ctx context.Context, v *ring.View, r *request) (answer, bool) {
+	if !hosted(v, r.kind) {
+		return answered(core.CodeNoKind, "no member hosts the kind "+r.kind), false
+	}
+	slot := ring.SlotOf(len(v.Slots), "", r.kind, r.id)
+	owner, ok := v.Member(v.Slots[slot].Owner())
+	if !ok {
+		return answered(core.CodeUnavailable, "the slot has no owner"), false
+	}
+	if owner.ID == rt.self {
+		return rt.handOver(ctx, owner, quorum.SlotID(slot), r) // which hears of the change itself
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.deadline.Sub(clockNow()))
+	defer cancel()
+	try := &attempt{ring.SlotID(slot), owner.ID, cancel}
+	rt.begin(try)
+	defer rt.end(try)
+	if next, _ := rt.view(); next != v {
+		rt.moved(next) // which may have come before begin
+	}
+	return rt.handOver(ctx, owner, quorum.SlotID(slot), r)
+}
+
+// attempt is a request that was handed to an owner.
+type attempt struct {
+	slot   ring.SlotID
+	owner  ring.NodeID
+	cancel context.CancelFunc
+}
+
+func (rt *router) begin(a *attempt) {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	if rt.attempts == nil {
+		rt.attempts = map[*attempt]struct{}{}
+	}
+	rt.attempts[a] = struct{}{}
+}
+
+func (rt *router) end(a *attempt) {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	delete(rt.attempts, a)
+}
+
+// busy reports whether requests wait for an owner's answer.
+func (rt *router) busy() bool {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	return len(rt.attempts) > 0
+}
+
+// moved ends the attempts whose owner the newest view does not name any more.
+func (rt *router) moved(v *ring.View) {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	for a := range rt.attempts {
+		if v.Slots[a.slot].Owner() != a.owner {
+			a.cancel()
+		}
+	}
+}
+
+// hosted reports whether some member hosts the kind.
+func hosted(v *ring.View, kind string) bool {
+	for i := range v.Members {
+		for _, k := range v.Members[i].Kinds {
+			if name, _, _ := strings.Cut(k, ":"); name == kind {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// final reports whether trying again cannot help.
+func final(c core.Code) bool {
+	return c != core.CodeUnavailable && c != core.CodeOutcomeUnknown
+}
+
+// late returns the end of a request whose time is over.
+func late(last answer, unknown, deadline bool) answer {
+	switch {
+	case unknown:
+		last.Code, last.Detail = core.CodeOutcomeUnknown, "no answer in time: "+last.Detail
+	case !deadline:
+		last.Code, last.Detail = core.CodeUnavailable, "the caller gave up: "+last.Detail
+	}
+	return last
+}
+
+func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
+
+func wait(ctx context.Context, changed <-chan struct{}, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-changed:
+	case <-t.C:
+	}
+}
+
+// callOf turns a request into what travels.
+func (r *request) callOf(epoch quorum.Epoch) *transport.Call {
+	return &transport.Call{
+		Epoch: epoch, Kind: r.kind, Actor: r.id, Method: r.method, Args: r.args, JSON: r.json, WantJSON: r.wantJSON,
+		Internal: r.internal, Request: r.requestID, Timeout: r.deadline.Sub(clockNow()), Chain: r.chain,
+		Principal: r.principal, Trace: r.trace,
+	}
+}
+
+// answerOf turns a reply, or the failure to get one, into an answer.
+func answerOf(reply *transport.Reply, err error) (a answer, unknown bool) {
+	switch {
+	case errors.Is(err, transport.ErrNotSent):
+		return answered(core.CodeUnavailable, err.Error()), false
+	case err != nil:
+		return answered(core.CodeOutcomeUnknown, err.Error()), true
+	}
+	a = answer{
+		Outcome: core.Outcome{
+			Code: core.Code(reply.Code), Detail: reply.Detail, App: reply.App, Reply: reply.Result,
+			Fence: reply.Fence, LSN: reply.LSN, Replayed: reply.Replayed,
+		},
+		node: reply.Node, json: reply.JSON, epoch: reply.Epoch, redirect: reply.Redirect,
+	}
+	return a, false
+}
+
+// session numbers the requests of one process, so that each takes effect once,
+// and tells which answers nobody will ask for again.
+type session struct {
+	id quorum.SessionID
+
+	mu   sync.Mutex
+	low  uint64 // every number below it is done
+	next uint64
+	done []bool // of low, low+1, ...
+}
+
+func newSession() *session {
+	s := &session{low: 1, next: 1}
+	for i := range s.id {
+		s.id[i] = byte(rand.Uint32())
+	}
+	return s
+}
+
+// begin returns the id of a new request.
+func (s *session) begin() quorum.RequestID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id := quorum.RequestID{Session: s.id, Number: s.next, Low: s.low}
+	s.next++
+	s.done = append(s.done, false)
+	return id
+}
+
+// end says that nobody will ask for the request's answer again.
+func (s *session) end(id quorum.RequestID) {
+	if id.Session != s.id || id.Key != "" || id.Source != "" {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.done[id.Number-s.low] = true
+	n := 0
+	for n < len(s.done) && s.done[n] {
+		n++
+	}
+	if n > 0 {
+		s.low += uint64(n)
+		s.done = s.done[:copy(s.done, s.done[n:])]
+	}
+}

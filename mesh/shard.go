@@ -1,0 +1,289 @@
+package mesh
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"actormesh/mesh/core"
+	"actormesh/quorum"
+)
+
+// shardLoop is the goroutine that owns some of the slots: it feeds a core.Shard
+// with what comes in, and does what the shard wants done.
+//
+//	calls, results of turns, messages, ends of writes, ticks
+//	        │ inbox, swapped whole
+//	        ▼
+//	   core.Shard ──Ready──► committer, transport, turns, store, control loop
+type shardLoop struct {
+	node  *Node
+	index int
+	core  *core.Shard
+
+	inbox inbox
+	stop  chan struct{}
+	done  chan struct{}
+	stats shardStats
+
+	activations map[core.ActivationID]*activation // only the loop looks at it
+	byPeer      map[quorum.NodeID][]quorum.Message
+}
+
+// shardStats is what a loop publishes for metrics.
+type shardStats struct {
+	activations      atomic.Int64
+	activationsTotal atomic.Uint64
+	dedupHits        atomic.Uint64
+	fenced           atomic.Uint64
+	folds            atomic.Uint64
+	lapsed           atomic.Uint64
+}
+
+// inbox collects events for a loop. Order is kept within each list, and among
+// the lists none is promised: to the core they come from a network anyway.
+type inbox struct {
+	mu   sync.Mutex
+	wake chan struct{}
+	list inboxLists
+}
+
+type inboxLists struct {
+	logs    []logFrame
+	calls   []*core.Call
+	results []*core.TurnResult
+	tasks   []func(s *core.Shard, now quorum.Instant)
+	durable uint64 // highest batch that is
+}
+
+type logFrame struct {
+	from quorum.NodeID
+	msgs []quorum.Message
+}
+
+func newShardLoop(n *Node, index int, s *core.Shard) *shardLoop {
+	return &shardLoop{
+		node: n, index: index, core: s,
+		inbox: inbox{wake: make(chan struct{}, 1)},
+		stop:  make(chan struct{}), done: make(chan struct{}),
+		activations: map[core.ActivationID]*activation{},
+		byPeer:      map[quorum.NodeID][]quorum.Message{},
+	}
+}
+
+// put adds events under the inbox's lock and wakes the loop.
+func (l *shardLoop) put(add func(*inboxLists)) {
+	l.inbox.mu.Lock()
+	add(&l.inbox.list)
+	l.inbox.mu.Unlock()
+	l.wakeUp()
+}
+
+func (l *shardLoop) wakeUp() {
+	select {
+	case l.inbox.wake <- struct{}{}:
+	default:
+	}
+}
+
+// call gives a call to the shard.
+func (l *shardLoop) call(c *core.Call) {
+	l.inbox.mu.Lock()
+	l.inbox.list.calls = append(l.inbox.list.calls, c)
+	l.inbox.mu.Unlock()
+	l.wakeUp()
+}
+
+// result gives the shard what a turn did.
+func (l *shardLoop) result(r *core.TurnResult) {
+	l.inbox.mu.Lock()
+	l.inbox.list.results = append(l.inbox.list.results, r)
+	l.inbox.mu.Unlock()
+	l.wakeUp()
+}
+
+// log gives the shard messages from a peer.
+func (l *shardLoop) log(from quorum.NodeID, msgs []quorum.Message) {
+	l.inbox.mu.Lock()
+	l.inbox.list.logs = append(l.inbox.list.logs, logFrame{from, msgs})
+	l.inbox.mu.Unlock()
+	l.wakeUp()
+}
+
+// durable tells the shard that its batches up to seq are.
+func (l *shardLoop) durable(seq uint64) {
+	l.put(func(in *inboxLists) { in.durable = max(in.durable, seq) })
+}
+
+// do runs a task in the loop.
+func (l *shardLoop) do(task func(s *core.Shard, now quorum.Instant)) {
+	l.put(func(in *inboxLists) { in.tasks = append(in.tasks, task) })
+}
+
+// ask runs a task in the loop and waits for it, or for the loop's end.
+func (l *shardLoop) ask(task func(s *core.Shard, now quorum.Instant)) bool {
+	done := make(chan struct{})
+	l.do(func(s *core.Shard, now quorum.Instant) {
+		task(s, now)
+		close(done)
+	})
+	select {
+	case <-done:
+		return true
+	case <-l.done:
+		return false
+	}
+}
+
+func (l *shardLoop) run() {
+	defer close(l.done)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var taken inboxLists
+	tickAt := clockNow()
+	for {
+		select {
+		case <-l.stop:
+			l.end()
+			return
+		case <-l.inbox.wake:
+		case <-timer.C:
+		}
+		l.inbox.mu.Lock()
+		taken, l.inbox.list = l.inbox.list, taken.reset()
+		l.inbox.mu.Unlock()
+		// The clock is read after the events were taken: a lease must hold
+		// at a time after the request came, not before.
+		now := clockNow()
+		l.step(now, &taken)
+		if now >= tickAt {
+			l.core.Tick(now)
+		}
+		r := l.core.Ready(now)
+		l.dispatch(&r)
+		tickAt = l.core.Deadline(now)
+		timer.Reset(tickAt.Sub(clockNow()))
+	}
+}
+
+// reset empties the lists and keeps their memory.
+func (in inboxLists) reset() inboxLists {
+	clear(in.logs)
+	clear(in.calls)
+	clear(in.results)
+	clear(in.tasks)
+	return inboxLists{logs: in.logs[:0], calls: in.calls[:0], results: in.results[:0], tasks: in.tasks[:0]}
+}
+
+func (l *shardLoop) step(now quorum.Instant, in *inboxLists) {
+	if in.durable > 0 {
+		l.core.Persisted(now, in.durable)
+	}
+	for _, f := range in.logs {
+		l.core.Step(now, f.from, f.msgs)
+	}
+	for _, r := range in.results {
+		l.core.TurnDone(now, r)
+	}
+	for _, c := range in.calls {
+		l.core.Call(now, c)
+	}
+	for _, task := range in.tasks {
+		task(l.core, now)
+	}
+}
+
+// dispatch does what the shard wants done. The writes go first.
+func (l *shardLoop) dispatch(r *core.Ready) {
+	n := l.node
+	if len(r.Writes) > 0 {
+		n.commit.submit(submission{writes: r.Writes, durable: l.durable, seq: r.Seq})
+	}
+	l.stats.lapsed.Add(uint64(r.Lapsed))
+	l.send(r.Sends)
+	for i := range r.Outcomes {
+		l.answer(&r.Outcomes[i])
+	}
+	for i := range r.Turns {
+		l.startTurn(&r.Turns[i])
+	}
+	for _, t := range r.Abandon {
+		l.abandon(t)
+	}
+	for _, id := range r.Deactivate {
+		l.deactivate(id)
+	}
+	for _, load := range r.Loads {
+		l.stats.activationsTotal.Add(1)
+		n.spawn(func() { l.load(load) })
+	}
+	for _, k := range r.Lookups {
+		n.spawn(func() { l.lookUp(k) })
+	}
+	for _, d := range r.Deliveries {
+		n.spawn(func() { l.deliver(d) })
+	}
+	for _, o := range r.Snapshots {
+		n.spawn(func() { l.sendSnapshot(o) })
+	}
+	for _, read := range r.Reads {
+		n.spawn(func() { l.readLog(read) })
+	}
+	for _, id := range r.Outboxes {
+		n.spawn(func() { l.findOutboxes(id) })
+	}
+	for _, f := range r.Folds {
+		n.folds.add(l, f)
+	}
+	if r.Damaged != "" {
+		n.fail(errDamagedLog(r.Damaged))
+	}
+	n.control.fromShard(l.index, r)
+}
+
+// send hands messages to the transport, one frame for each peer.
+func (l *shardLoop) send(list []quorum.Envelope) {
+	if len(list) == 0 {
+		return
+	}
+	for i := range list {
+		e := &list[i]
+		if e.Kind == quorum.MsgRefuse {
+			l.stats.fenced.Add(1)
+		}
+		l.byPeer[e.To] = append(l.byPeer[e.To], e.Message)
+	}
+	for id, msgs := range l.byPeer {
+		if len(msgs) > 0 {
+			// What cannot be sent is lost, as on any network; the log repeats it.
+			_ = l.node.transport.SendLog(id, msgs)
+			clear(msgs)
+			l.byPeer[id] = msgs[:0]
+		}
+	}
+}
+
+// answer gives a call's end to whoever waits for it.
+func (l *shardLoop) answer(f *core.Finished) {
+	if f.Outcome.Replayed {
+		l.stats.dedupHits.Add(1)
+	}
+	f.Call.Waiter.(*waiter).finish(l.node, &f.Outcome)
+}
+
+// end lets go of what the loop holds when the node stops.
+func (l *shardLoop) end() {
+	for _, a := range l.activations {
+		if a.turn != nil {
+			a.turn.cancel(errStopped)
+		}
+	}
+	stopped := core.Outcome{Code: core.CodeUnavailable, Detail: "the node has stopped"}
+	l.inbox.mu.Lock()
+	calls := l.inbox.list.calls
+	l.inbox.list.calls = nil
+	l.inbox.mu.Unlock()
+	for _, c := range calls {
+		c.Waiter.(*waiter).finish(l.node, &stopped)
+	}
+}
