@@ -174,6 +174,9 @@ func (f *Founding) Ready() FoundReady {
 	return r
 }
 
+// Agreed reports whether this node has said yes to a set.
+func (f *Founding) Agreed() bool { return len(f.state.Set) > 0 }
+
 // Waiting says, for people, what the founding waits for.
 func (f *Founding) Waiting() string {
 	var parts []string

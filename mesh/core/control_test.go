@@ -1,0 +1,455 @@
+package core
+
+import (
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"actormesh/quorum"
+	"actormesh/ring"
+)
+
+func TestFoundAlone(t *testing.T) {
+	n := newControlNet(t, 1)
+	n.add(1, 1).start()
+	n.until(300*time.Millisecond, "one node serves", n.settled)
+}
+
+func TestFoundTogether(t *testing.T) {
+	for seed := range uint64(5) {
+		for _, size := range []int{2, 3, 7} {
+			n := newControlNet(t, seed)
+			for i := range size {
+				seeds := []quorum.NodeID{quorum.NodeID((i+1)%size + 1)} // a circle
+				n.add(quorum.NodeID(i+1), size, seeds...).start()
+			}
+			n.until(2*time.Second, "the mesh serves", n.settled)
+			if got := len(n.newest().Members); got != size {
+				t.Fatalf("%d members, not %d", got, size)
+			}
+		}
+	}
+}
+
+// TestFoundOnlyOnce starts a node that would found a mesh where a seed has one:
+// it joins that.
+func TestFoundOnlyOnce(t *testing.T) {
+	n := founded(t, 1, 1)
+	cluster := n.newest().Cluster
+	n.add(2, 1, 1).start()
+	n.add(3, 2, 2, 1).start()
+	n.until(3*time.Second, "all in one mesh", func() bool { return len(n.newest().Members) == 3 && n.settled() })
+	if n.newest().Cluster != cluster {
+		t.Error("another mesh was founded")
+	}
+}
+
+func TestRestartOfAllNodes(t *testing.T) {
+	n := founded(t, 2, 3)
+	cluster := n.newest().Cluster
+	for _, node := range n.nodes {
+		node.kill()
+	}
+	n.run(time.Second)
+	for _, node := range n.nodes {
+		node.addr += "0" // and all at new addresses
+		node.conf.Member.Addr = node.addr
+		node.conf.Seeds = []string{"host1:10", "host2:10"}
+		node.start()
+	}
+	n.until(3*time.Second, "the mesh serves again", func() bool {
+		v := n.newest()
+		m, _ := v.Member(2)
+		return n.settled() && m.Addr == "host2:10"
+	})
+	if n.newest().Cluster != cluster {
+		t.Error("another mesh was founded")
+	}
+}
+
+func TestJoin(t *testing.T) {
+	n := founded(t, 3, 1)
+	for id := quorum.NodeID(2); id <= 5; id++ {
+		n.add(id, 0, 1).start()
+	}
+	took := n.until(10*time.Second, "four join", func() bool { return len(n.newest().Members) == 5 && n.settled() })
+	n.until(10*time.Second, "slots are spread", func() bool { return len(owned(n.newest())) == 5 && n.settled() })
+	t.Logf("joined in %v, %d views", took, n.newest().Epoch)
+	if voters := len(n.newest().Voters); voters != 5 {
+		t.Errorf("%d voters", voters)
+	}
+}
+
+// TestFailover kills the node that coordinates and owns slots: in well under a
+// second others serve them. Most of it is the dead owner's lease.
+func TestFailover(t *testing.T) {
+	var worst time.Duration
+	for seed := range uint64(20) {
+		n := founded(t, seed, 3)
+		n.run(time.Second + time.Duration(n.rng.IntN(100))*time.Millisecond)
+		coordinator := n.node(quorum.NodeID(n.newest().Coordinator))
+		if owned(n.newest())[coordinator.id] == 0 {
+			t.Fatal("the coordinator owns nothing")
+		}
+		coordinator.kill()
+		worst = max(worst, n.until(time.Second, "failover", n.served))
+		n.until(time.Second, "the rest agrees", n.agreed)
+		coordinator.start()
+		n.until(5*time.Second, "it comes back", func() bool {
+			m, _ := n.newest().Member(ring.NodeID(coordinator.id))
+			return m.State == ring.Up && n.settled() && len(owned(n.newest())) == 3
+		})
+	}
+	t.Logf("at worst %v", worst)
+	if worst > 700*time.Millisecond {
+		t.Errorf("a failover took %v", worst)
+	}
+}
+
+// TestQuickRestart restarts a node before anybody misses it: its slots are
+// served again without a view.
+func TestQuickRestart(t *testing.T) {
+	n := founded(t, 4, 3)
+	n.run(time.Second)
+	epoch := n.newest().Epoch
+	n.node(2).kill()
+	n.run(100 * time.Millisecond)
+	n.node(2).start()
+	n.until(2*time.Second, "it serves again", n.settled)
+	if n.newest().Epoch != epoch {
+		t.Errorf("epoch %d became %d", epoch, n.newest().Epoch)
+	}
+}
+
+func TestMinorityIsReplaced(t *testing.T) {
+	n := founded(t, 5, 5)
+	n.run(time.Second)
+	old := quorum.NodeID(n.newest().Coordinator)
+	other := quorum.NodeID(1)
+	if old == 1 {
+		other = 2
+	}
+	var rest []quorum.NodeID
+	for id := quorum.NodeID(1); id <= 5; id++ {
+		if id != old && id != other {
+			rest = append(rest, id)
+		}
+	}
+	n.split([]quorum.NodeID{old, other}, rest)
+	lives := func(id ring.NodeID) bool { return slices.Contains(rest, quorum.NodeID(id)) }
+	n.until(2*time.Second, "the majority coordinates itself and serves what it can", func() bool {
+		v := n.newest()
+		return lives(v.Coordinator) && !slices.ContainsFunc(v.Slots, func(r ring.Row) bool {
+			return !lives(r.Owner()) && lives(r.Replicas[1]) && lives(r.Replicas[2])
+		})
+	})
+	if n.served() {
+		t.Error("slots are served whose majority is on the other side")
+	}
+	if n.node(old).c.Status().Quorum {
+		t.Error("the old coordinator believes that it has a quorum")
+	}
+	n.split()
+	n.until(5*time.Second, "healed", n.settled)
+	n.until(10*time.Second, "slots are spread again", func() bool { return len(owned(n.newest())) == 5 && n.settled() })
+}
+
+// TestHeardByAReplica cuts one member off from the coordinator only: it keeps
+// its slots, since its replicas hear it.
+func TestHeardByAReplica(t *testing.T) {
+	n := founded(t, 6, 3)
+	n.run(time.Second)
+	coordinator := quorum.NodeID(n.newest().Coordinator)
+	member := quorum.NodeID(1)
+	if coordinator == 1 {
+		member = 2
+	}
+	before := owned(n.newest())[member]
+	n.cut[[2]quorum.NodeID{member, coordinator}] = true
+	n.cut[[2]quorum.NodeID{coordinator, member}] = true
+	n.run(5 * time.Second)
+	v := n.newest()
+	if quorum.NodeID(v.Coordinator) != coordinator || owned(v)[member] != before || before == 0 {
+		t.Errorf("coordinator %s, which was %s; %s owns %d slots, and owned %d", v.Coordinator, coordinator, member, owned(v)[member], before)
+	}
+}
+
+// TestPausedCoordinator stops the coordinator's loop for a while. When it goes
+// on it blames nobody for not having been heard.
+func TestPausedCoordinator(t *testing.T) {
+	n := founded(t, 7, 3)
+	n.run(time.Second)
+	node := n.node(quorum.NodeID(n.newest().Coordinator))
+	c := node.c
+	node.c = nil // life goes on: what comes meanwhile is lost
+	n.until(2*time.Second, "others take over", n.served)
+	epoch := n.newest().Epoch
+	node.c = c
+	node.do(func(c *Control) { c.Tick(n.now) })
+	n.run(200 * time.Millisecond)
+	if v := c.View(); v.Epoch < epoch || v.Coordinator == ring.NodeID(node.id) {
+		t.Errorf("epoch %d, coordinator %s", v.Epoch, v.Coordinator)
+	}
+	n.until(5*time.Second, "settled", n.settled)
+}
+
+func TestDeadMemberIsReplaced(t *testing.T) {
+	n := founded(t, 8, 5)
+	n.run(time.Second)
+	n.node(4).kill()
+	n.until(2*time.Second, "failover", n.served)
+	n.until(20*time.Second, "its replicas are replaced after the grace", func() bool {
+		v := n.newest()
+		return n.agreed() && !slices.ContainsFunc(v.Slots, func(r ring.Row) bool { return r.Names(4) || len(r.Replicas) < 3 })
+	})
+	n.node(4).start()
+	n.until(10*time.Second, "it comes back", func() bool { return n.settled() && owned(n.newest())[4] > 0 })
+}
+
+func TestDrain(t *testing.T) {
+	n := founded(t, 9, 3)
+	n.run(time.Second)
+	node := n.node(quorum.NodeID(n.newest().Coordinator))
+	node.do(func(c *Control) { c.Drain(n.now) })
+	n.until(3*time.Second, "drained", func() bool { return node.retired })
+	v := n.newest()
+	if owned(v)[node.id] != 0 || v.Coordinator == ring.NodeID(node.id) || !v.IsVoter(ring.NodeID(node.id)) {
+		t.Errorf("it owns %d slots, coordinator %s, voters %v", owned(v)[node.id], v.Coordinator, v.Voters)
+	}
+	node.kill()
+	n.run(time.Second)
+	if !n.served() {
+		t.Error("its end was noticed")
+	}
+	node.start()
+	n.until(10*time.Second, "up again", func() bool {
+		m, _ := n.newest().Member(ring.NodeID(node.id))
+		return m.State == ring.Up && n.settled() && owned(n.newest())[node.id] > 0
+	})
+}
+
+func TestLeave(t *testing.T) {
+	n := founded(t, 10, 4)
+	n.run(time.Second)
+	node := n.node(quorum.NodeID(n.newest().Coordinator))
+	node.do(func(c *Control) { c.Leave(n.now) })
+	n.until(15*time.Second, "left", func() bool { return node.retired })
+	node.kill()
+	v := n.newest()
+	if isMember(v, node.id) {
+		t.Error("it still is a member")
+	}
+	n.until(5*time.Second, "the others go on", n.settled)
+	// It cannot come back with that disk: whoever it asks tells it so.
+	node.start()
+	n.until(3*time.Second, "it is told", func() bool { return node.c == nil })
+	if !errors.Is(node.stop, ErrLeft) {
+		t.Errorf("it stops for %v", node.stop)
+	}
+}
+
+// TestLeftWhileDown is told that it was removed although its disk says that it
+// is a member.
+func TestLeftWhileDown(t *testing.T) {
+	n := founded(t, 11, 4)
+	n.run(time.Second)
+	node := n.node(4)
+	disk := node.disk
+	node.do(func(c *Control) { c.Leave(n.now) })
+	n.until(15*time.Second, "left", func() bool { return node.retired })
+	node.kill()
+	node.disk = disk // the save of the last view was lost
+	n.run(3 * time.Second)
+	node.start()
+	n.until(3*time.Second, "it is told", func() bool { return node.c == nil })
+	if !errors.Is(node.stop, ErrLeft) {
+		t.Errorf("it stops for %v", node.stop)
+	}
+}
+
+func TestNameTaken(t *testing.T) {
+	n := founded(t, 12, 3)
+	twin := n.add(9, 0, 1)
+	twin.name, twin.conf.Member.Name = "n2", "n2"
+	twin.start()
+	n.run(3 * time.Second)
+	if s := twin.c.Status(); s.View != nil || !strings.Contains(s.Waiting, "n2 with another disk") {
+		t.Fatalf("the second n2: view %v, waiting %q", s.View, s.Waiting)
+	}
+	// The first one's disk is lost: the second takes its place.
+	n.node(2).kill()
+	n.until(15*time.Second, "the new disk replaces the old one", func() bool {
+		v := n.newest()
+		return isMember(v, 9) && !isMember(v, 2) && n.settled()
+	})
+}
+
+func TestNameTakenForGood(t *testing.T) {
+	n := founded(t, 13, 1)
+	twin := n.add(9, 0, 1)
+	twin.name, twin.conf.Member.Name = "n1", "n1"
+	twin.start()
+	n.until(joinPatience+2*time.Second, "it gives up", func() bool { return twin.c == nil })
+	if !errors.Is(twin.stop, ErrNameTaken) {
+		t.Errorf("it stops for %v", twin.stop)
+	}
+}
+
+// TestCopiedDisk runs a copy of a node's disk beside it, at another address.
+func TestCopiedDisk(t *testing.T) {
+	n := founded(t, 14, 3)
+	n.run(time.Second)
+	original := n.node(3)
+	twin := n.add(3, 0)
+	twin.disk, twin.boot = original.disk, original.boot-1
+	twin.addr = "elsewhere:1"
+	twin.conf.Member = original.conf.Member
+	twin.conf.Member.Addr = twin.addr
+	twin.conf.Seeds = []string{"host1:1"}
+	twin.start()
+	n.until(2*time.Second, "the copy stops", func() bool { return twin.c == nil })
+	var refused *quorum.RefusedError
+	if !errors.As(twin.stop, &refused) {
+		t.Errorf("it stops for %v", twin.stop)
+	}
+}
+
+func TestOtherMeshIsRefused(t *testing.T) {
+	n := founded(t, 15, 1)
+	other := n.add(7, 1)
+	other.start()
+	n.until(2*time.Second, "another mesh", func() bool { return other.c.View() != nil })
+	first := n.node(1).c.View().Cluster
+	other.c.Answered(n.now, "host1:1", ControlView, mustAnswer(t, n.node(1).c), nil)
+	if other.c.View().Cluster == first || !strings.Contains(other.c.Status().Waiting, "belongs to the mesh") {
+		t.Errorf("waiting %q", other.c.Status().Waiting)
+	}
+}
+
+func mustAnswer(t *testing.T, c *Control) []byte {
+	kind, body := c.answerView()
+	if kind != ControlView {
+		t.Fatalf("the answer is %s", kind)
+	}
+	return body
+}
+
+// TestControlRandom kills, restarts and cuts off nodes at random. There is never
+// more than one view of an epoch, and when it ends all agree soon.
+func TestControlRandom(t *testing.T) {
+	takeovers := 0
+	for seed := range uint64(12) {
+		n := founded(t, seed, 5)
+		ids := []quorum.NodeID{1, 2, 3, 4, 5}
+		coordinator := n.newest().Coordinator
+		for range 40 {
+			node := n.nodes[n.rng.IntN(len(n.nodes))]
+			switch n.rng.IntN(5) {
+			case 0, 1:
+				if node.c != nil {
+					node.kill()
+				} else {
+					node.start()
+				}
+			case 2:
+				n.rng.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+				i := 1 + n.rng.IntN(4)
+				n.split(slices.Clone(ids[:i]), slices.Clone(ids[i:]))
+			case 3:
+				n.cut[[2]quorum.NodeID{ids[n.rng.IntN(5)], ids[n.rng.IntN(5)]}] = true // one way
+			case 4:
+				n.split()
+			}
+			n.run(time.Duration(n.rng.IntN(600)) * time.Millisecond)
+			if v := n.newest(); v != nil && v.Coordinator != coordinator {
+				takeovers++
+				coordinator = v.Coordinator
+			}
+		}
+		n.split()
+		for _, node := range n.nodes {
+			if node.c == nil {
+				if node.stop != nil {
+					t.Fatalf("seed %d: %s has stopped: %v", seed, node.name, node.stop)
+				}
+				node.start()
+			}
+		}
+		n.until(20*time.Second, "converged", n.settled)
+	}
+	if takeovers < 10 {
+		t.Errorf("only %d times did somebody take over", takeovers)
+	}
+}
+
+func FuzzControlStep(f *testing.F) {
+	add := func(kind ControlKind, body []byte) { f.Add(uint8(kind), body) }
+	m := ring.Member{ID: 2, Name: "n2", Addr: "host2:1", Weight: 1, Kinds: []string{"cart"}}
+	add(ControlJoin, (&joinMessage{Member: m, Start: quorum.Start{Node: 2, Boot: 1, Nonce: 1}}).encode())
+	add(ControlRefusal, (&refusalMessage{Text: "no", Left: true}).encode())
+	add(ControlQuiesce, (&quiesceMessage{Slots: []slotEpoch{{1, 1}, {900, 1}}}).encode())
+	add(ControlFacts, (&facts{
+		Boot: 1, Seq: 1, Unheard: []quorum.NodeID{1}, Active: []slotBallot{{1, quorum.Ballot{Epoch: 1, Boot: 1}}},
+		Quiesced: []slotBallot{{4000, quorum.Ballot{Epoch: 1, Boot: 1}}}, CaughtUp: []slotLearner{{3000, 1, 2}},
+		Positions: []SlotPosition{{2000, quorum.Position{LSN: 4}}},
+	}).encode())
+	view, err := foundingView([]quorum.Candidate{candidateOf(1), candidateOf(2)})
+	if err != nil {
+		f.Fatal(err)
+	}
+	add(ControlView, (&viewMessage{From: m, View: *view}).encode())
+	hello := quorum.FoundMessage{Kind: quorum.FoundHello, Expect: 2, From: candidateOf(2)}
+	add(ControlFound, hello.AppendTo(nil))
+	learn := quorum.RegisterMessage{Kind: quorum.RegisterLearn, Version: view.Version, View: *view}
+	add(ControlRegister, learn.AppendTo(nil))
+	f.Fuzz(func(t *testing.T, kind uint8, body []byte) {
+		c, err := NewControl(0, ControlConfig{
+			Start: quorum.Start{Node: 1, Boot: 1, Nonce: 1}, Member: ring.Member{Name: "n1", Addr: "host1:1"}, Expect: 2, Slots: 8, Replication: 2,
+		}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Tick(1)
+		_ = c.Step(1, 2, ControlKind(kind), body) // refusing it is right
+		c.Asked(2, 1, ControlKind(kind), body)
+		c.register.Adopt(3, *view)
+		c.Tick(4)
+		c.Persisted(4, c.Ready().Seq)
+		_ = c.Step(5, 2, ControlKind(kind), body)
+		c.Asked(6, 2, ControlKind(kind), body)
+		c.Answered(6, "host2:1", ControlKind(kind), body, nil)
+		c.Tick(quorum.Instant(time.Second))
+		c.Status()
+		c.Ready()
+	})
+}
+
+func candidateOf(id quorum.NodeID) quorum.Candidate {
+	body := foundingBody{ring.Member{ID: ring.NodeID(id), Name: "n", Addr: "host:1", Weight: 1}, 8, 2}
+	return quorum.Candidate{Start: quorum.Start{Node: id, Boot: 1, Nonce: 1}, Name: "n", Body: body.encode()}
+}
+
+func TestControlMessagesTruncated(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	f := facts{Boot: 1, Seq: 2, Unheard: []quorum.NodeID{quorum.NodeID(rng.Uint64())}, Positions: []SlotPosition{{1, quorum.Position{LSN: 9}}}}
+	full := f.encode()
+	for i := range full {
+		if _, err := decodeFacts(full[:i]); !errors.Is(err, ErrControl) {
+			t.Fatalf("%d of %d bytes: %v", i, len(full), err)
+		}
+	}
+	again, err := decodeFacts(full)
+	if err != nil || string(again.encode()) != string(full) {
+		t.Fatalf("%+v, %v", again, err)
+	}
+	j := joinMessage{Member: ring.Member{ID: 4, Name: "n4", Kinds: []string{"a", "b"}}, Start: quorum.Start{Node: 4, Boot: 1, Nonce: 2}}
+	full = j.encode()
+	for i := range full {
+		if _, err := decodeJoin(full[:i]); !errors.Is(err, ErrControl) {
+			t.Fatalf("%d of %d bytes: %v", i, len(full), err)
+		}
+	}
+}
