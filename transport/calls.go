@@ -211,7 +211,7 @@ func pump(s *quic.Stream, q *sendQueue) {
 		case <-s.Context().Done():
 			return
 		}
-		b := q.take()
+		b := q.batch()
 		if b == nil {
 			continue
 		}

@@ -349,6 +349,19 @@ func BenchmarkCalls(b *testing.B) {
 	})
 }
 
+// BenchmarkOneCall runs one call at a time: the round trip.
+func BenchmarkOneCall(b *testing.B) {
+	n := startNode(b, 2, "b")
+	n.h.call = echo
+	client := startClient(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := client.Call(context.Background(), n.addr, &Call{Method: "add"}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // BenchmarkBareEcho is the bound for BenchmarkCalls: 64 goroutines that write
 // 96 bytes each and read them again, with a stream for each and nothing else.
 func BenchmarkBareEcho(b *testing.B) {

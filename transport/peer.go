@@ -83,7 +83,7 @@ func (p *peer) write(q *sendQueue, c class, urgency int8) {
 			}
 			on = l
 		}
-		b := q.take()
+		b := q.batch()
 		if b == nil {
 			continue
 		}
