@@ -39,8 +39,8 @@ func newSlotChaos(seed uint64, broken func(string, ...any)) *slotChaos {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	upTo := func(n int) int { return rng.IntN(n + 1) }
 	c := &slotChaos{rng: rng, weight: slotWeights{
-		deliver: 60, repeat: upTo(6), drop: upTo(8), persist: 15 + upTo(20), tick: 6, wait: 4 + upTo(8), beat: 1 + upTo(4),
-		adopt: 3 + upTo(8), change: 1 + upTo(2), crash: upTo(2), write: 3 + upTo(8), fold: upTo(4), want: 3, ask: upTo(3), split: upTo(2),
+		deliver: 80, repeat: upTo(6), drop: upTo(8), persist: 15 + upTo(20), tick: 6, wait: 4 + upTo(8), beat: 1 + upTo(4),
+		adopt: 3 + upTo(8), change: 1 + upTo(3), crash: upTo(3), write: 3 + upTo(8), fold: upTo(4), want: 3, ask: upTo(3), split: upTo(4),
 		bytes: []int{8, 8, 60 << 10}[rng.IntN(3)], newest: rng.IntN(3) > 0,
 	}}
 	term := []time.Duration{500 * time.Millisecond, 500 * time.Millisecond, 0}[rng.IntN(3)]
@@ -77,7 +77,11 @@ func (c *slotChaos) step() {
 		weight int
 		do     func()
 	}{
-		{w.deliver, func() { c.deliverSome(false) }},
+		{w.deliver, func() {
+			for range 1 + c.rng.IntN(3) {
+				c.deliverSome(false)
+			}
+		}},
 		{w.repeat, func() { c.deliverSome(true) }},
 		{w.drop, func() {
 			if len(c.net) > 0 {
@@ -85,15 +89,22 @@ func (c *slotChaos) step() {
 			}
 		}},
 		{w.wait, func() { c.true += time.Duration(c.rng.Int64N(int64(50 * time.Millisecond))) }},
-		{w.change, func() { c.changeView(slot) }},
-		{w.split, c.splitOrMend},
-		{w.crash, func() { c.crashOrStart(n) }},
+		{w.change, func() { c.rarely(func() { c.changeView(slot) }) }},
+		{w.split, func() { c.rarely(c.splitOrMend) }},
+		{w.crash, func() {
+			if n.up {
+				c.rarely(n.crash)
+			}
+		}},
 	} {
 		if c.rng.IntN(130) < choice.weight {
 			choice.do()
 		}
 	}
 	if !n.up {
+		if c.rng.IntN(20) == 0 {
+			c.start(n)
+		}
 		return
 	}
 	for _, choice := range []struct {
@@ -150,6 +161,12 @@ func (c *slotChaos) splitOrMend() {
 
 func (c *slotChaos) isApart(a, b NodeID) bool { return c.apart>>a&1 != c.apart>>b&1 }
 
+func (c *slotChaos) rarely(do func()) {
+	if c.rng.IntN(3) == 0 {
+		do()
+	}
+}
+
 // deliverSome takes an old packet mostly, and any other sometimes.
 func (c *slotChaos) deliverSome(again bool) {
 	if len(c.net) == 0 {
@@ -170,11 +187,8 @@ func (c *slotChaos) deliverSome(again bool) {
 	}
 }
 
-func (c *slotChaos) crashOrStart(n *slotNode) {
-	if n.up {
-		n.crash()
-		return
-	}
+// start starts a node, with the view that it had or a newer one.
+func (c *slotChaos) start(n *slotNode) {
 	n.start(c.rng.IntN(2) == 0)
 	n.adopt(max(n.view, 1) + Epoch(c.rng.IntN(len(c.views)+1-int(max(n.view, 1)))))
 	n.flush()
