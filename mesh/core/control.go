@@ -73,7 +73,8 @@ type Control struct {
 	view     *ring.View // nil while there is none
 	seen     *ring.View // of a mesh in which this node is no member yet
 	peers    map[quorum.NodeID]*peer
-	routes   map[quorum.NodeID]string // addresses that were handed out
+	routes   map[quorum.NodeID]string         // addresses that were handed out
+	strays   map[quorum.NodeID]quorum.Instant // of these, nodes that are no members, since when
 	shards   shards
 	beats    beats
 	report   reporting
@@ -99,7 +100,9 @@ type pendingSave struct {
 
 // ControlReady is what a control core wants done, in this order.
 type ControlReady struct {
-	Save []byte // to be made durable in the place of the last one, then Persisted called with Seq; or nil
+	// Save, if not nil, is to be made durable in the place of the last one,
+	// then Persisted called with Seq. Saves are made in their order.
+	Save []byte
 	Seq  uint64
 
 	Peers []ControlPeer // where nodes are to which something may be sent
@@ -159,6 +162,7 @@ func NewControl(now quorum.Instant, cfg ControlConfig, saved []byte) (*Control, 
 		cfg: cfg, self: cfg.Start.Node,
 		peers:  map[quorum.NodeID]*peer{},
 		routes: map[quorum.NodeID]string{},
+		strays: map[quorum.NodeID]quorum.Instant{},
 		shards: newShards(cfg.Shards),
 		ticked: now,
 	}
@@ -176,7 +180,9 @@ func NewControl(now quorum.Instant, cfg ControlConfig, saved []byte) (*Control, 
 		}
 		c.install(now, view)
 	} else if cfg.Expect > 0 {
-		c.founding = c.newFounding(now, found)
+		if c.founding, err = c.newFounding(now, found); err != nil {
+			return nil, err
+		}
 	}
 	return c, nil
 }
@@ -424,6 +430,7 @@ func (c *Control) route(id quorum.NodeID, name, addr string) {
 	c.routes[id] = addr
 	if addr == "" {
 		delete(c.routes, id)
+		delete(c.strays, id)
 	}
 	c.out.Peers = append(c.out.Peers, ControlPeer{id, name, addr})
 }

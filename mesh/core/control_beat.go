@@ -1,7 +1,9 @@
 package core
 
 import (
+	"maps"
 	"math"
+	"slices"
 
 	"actormesh/quorum"
 )
@@ -187,6 +189,16 @@ func (c *Control) forgivePause(now quorum.Instant) {
 	c.ticked = now
 }
 
+// forgetStrays drops the routes to nodes that are no members and from which
+// nothing has come for a while.
+func (c *Control) forgetStrays(now quorum.Instant) {
+	for _, id := range slices.Sorted(maps.Keys(c.strays)) {
+		if now >= c.strays[id].Add(forgetStray) {
+			c.route(id, "", "")
+		}
+	}
+}
+
 // tickBeats sends heartbeats and notices who is silent.
 func (c *Control) tickBeats(now quorum.Instant) {
 	b := &c.beats
@@ -199,6 +211,7 @@ func (c *Control) tickBeats(now quorum.Instant) {
 		b.sendAt = now.Add(c.cfg.Beat)
 	}
 	b.next = b.sendAt
+	c.forgetStrays(now)
 	for _, p := range c.everybody() {
 		if p.gone != 0 && now >= p.gone {
 			c.route(p.id, "", "")

@@ -47,14 +47,18 @@ func decodeFoundingBody(b []byte) (f foundingBody, err error) {
 	return f, r.end()
 }
 
-func (c *Control) newFounding(now quorum.Instant, saved *quorum.FoundState) *quorum.Founding {
+func (c *Control) newFounding(now quorum.Instant, saved *quorum.FoundState) (*quorum.Founding, error) {
 	body := foundingBody{c.cfg.Member, c.cfg.Slots, c.cfg.Replication}
 	settle := settleSeeds
 	if len(c.cfg.Seeds) == 0 && c.cfg.Expect == 1 {
 		settle = settleAlone
 	}
 	self := quorum.Candidate{Start: c.cfg.Start, Name: c.cfg.Member.Name, Body: body.encode()}
-	return quorum.NewFounding(now, self, c.cfg.Expect, settle, saved)
+	if n := len(self.Body); n > quorum.MaxCandidateBytes {
+		return nil, fmt.Errorf("what this node says of itself and its kinds takes %d bytes, and a founding takes %d: found "+
+			"the mesh with fewer kinds", n, quorum.MaxCandidateBytes)
+	}
+	return quorum.NewFounding(now, self, c.cfg.Expect, settle, saved), nil
 }
 
 // stepFound takes a founding's message: whoever has a view answers with it.
@@ -64,7 +68,7 @@ func (c *Control) stepFound(now quorum.Instant, from quorum.NodeID, m quorum.Fou
 		return
 	}
 	if body, err := decodeFoundingBody(m.From.Body); err == nil && quorum.NodeID(body.Member.ID) == from && c.view != nil {
-		c.foundAt(&body.Member)
+		c.foundAt(now, &body.Member)
 		kind, answer := c.answerView()
 		c.send(from, kind, answer)
 	}
@@ -76,7 +80,7 @@ func (c *Control) takeFounding(now quorum.Instant) bool {
 	}
 	for _, k := range c.founding.Known() {
 		if body, err := decodeFoundingBody(k.Body); err == nil && quorum.NodeID(body.Member.ID) == k.Start.Node {
-			c.foundAt(&body.Member)
+			c.foundAt(now, &body.Member)
 		}
 	}
 	f := c.founding.Ready()

@@ -236,7 +236,7 @@ func (c *Control) join(now quorum.Instant, m *joinMessage) *refusalMessage {
 	if refusal := c.mayJoin(m); refusal != nil {
 		return refusal
 	}
-	c.foundAt(&m.Member)
+	c.foundAt(now, &m.Member)
 	if c.shows(&m.Member) {
 		return nil
 	}
@@ -247,12 +247,11 @@ func (c *Control) join(now quorum.Instant, m *joinMessage) *refusalMessage {
 		forward.Forwarded = id != c.self
 		c.send(coordinator, ControlJoin, forward.encode())
 	case coordinator == c.self && (len(c.plan.joins) < maxJoins || isMember(c.view, id)):
-		put(&c.plan.joins, id, pendingJoin{*m, now})
-		delay := joinDelay
-		if isMember(c.view, id) {
-			delay = planDelay
+		if len(c.plan.joins) == 0 {
+			c.plan.joinsDue = now.Add(joinDelay)
 		}
-		c.wantPlan(now, delay)
+		put(&c.plan.joins, id, pendingJoin{*m, now})
+		c.wantPlan(now, planDelay)
 	}
 	return nil
 }

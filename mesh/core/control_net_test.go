@@ -57,6 +57,10 @@ type controlNode struct {
 	registered bool
 	retired    bool
 	stop       error
+
+	jammed   bool // no slot becomes active here
+	restless bool // no slot quiesces here
+	asked    int  // how often one was to
 }
 
 type fakeSlot struct {
@@ -252,6 +256,10 @@ func (node *controlNode) dispatch(r *ControlReady) {
 		node.later(time.Millisecond, func(c *Control) { c.Positions(n.now, owner, nil) })
 	}
 	for _, s := range r.Quiesce {
+		node.asked++
+		if node.restless {
+			continue
+		}
 		epoch := node.slots[s].row.Epoch
 		node.later(5*time.Millisecond, func(c *Control) {
 			c.Report(n.now, SlotReport{Kind: ReportQuiesced, Slot: s, Ballot: quorum.Ballot{Epoch: quorum.Epoch(epoch), Boot: node.boot}})
@@ -344,7 +352,7 @@ func (node *controlNode) seal(slot quorum.SlotID, epoch ring.Epoch) {
 				promised++
 			}
 		}
-		if !node.registered || promised < quorum.Majority(len(set)) {
+		if node.jammed || !node.registered || promised < quorum.Majority(len(set)) {
 			node.later(5*time.Millisecond, again)
 			return
 		}

@@ -34,6 +34,7 @@ type planning struct {
 	lost     quorum.Instant // since when a majority of voters has not heard the coordinator; 0 if it has
 	since    quorum.Instant // this node coordinates; 0 if it does not
 	joins    map[quorum.NodeID]pendingJoin
+	joinsDue quorum.Instant         // when new members are planned with: a while after the first came
 	rowSince []quorum.Instant       // since when each row is as it is
 	stuck    map[quorum.SlotID]uint // how often the slot was moved as stuck without becoming active
 	asked    map[quorum.SlotID]quiesceAsk
@@ -312,14 +313,21 @@ func (c *Control) addStuck(now quorum.Instant, in *ring.Input) {
 	}
 }
 
-// joins returns the members that join or have changed, ascending.
+// joins returns the members that have changed, and when it is time those that
+// join, ascending.
 func (c *Control) joins(now quorum.Instant) []ring.Member {
 	var list []ring.Member
-	maps.DeleteFunc(c.plan.joins, func(_ quorum.NodeID, j pendingJoin) bool {
+	p := &c.plan
+	maps.DeleteFunc(p.joins, func(_ quorum.NodeID, j pendingJoin) bool {
 		return now.Sub(j.at) > joinKept || c.shows(&j.Member)
 	})
-	for _, j := range c.plan.joins {
-		list = append(list, j.Member)
+	for id, j := range p.joins {
+		if now >= p.joinsDue || isMember(c.view, id) {
+			list = append(list, j.Member)
+		}
+	}
+	if now < p.joinsDue {
+		p.at = min(p.at, p.joinsDue)
 	}
 	slices.SortFunc(list, func(a, b ring.Member) int { return cmp.Compare(a.ID, b.ID) })
 	return list

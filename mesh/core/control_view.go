@@ -12,9 +12,11 @@ const (
 	tellAgain   = 200 * time.Millisecond // a view, to a peer that still shows an older epoch
 	askAgain    = 20 * time.Millisecond  // for a newer view
 	forgetPeers = 2 * time.Second        // after they were removed: they must hear of it
+	forgetStray = 30 * time.Second       // after a node that is no member was last heard of
 	// Up to so many members everybody hears everybody, and knows what everybody
 	// knows; beyond, only those who share a slot, and the voters.
 	smallMesh = 16
+	maxStrays = 256
 )
 
 // peer is another member, as this node sees it.
@@ -74,6 +76,7 @@ func (c *Control) install(now quorum.Instant, view *ring.View) {
 			c.peers[id] = p
 		}
 		p.gone = 0
+		delete(c.strays, id)
 		if p.addr == m.Addr {
 			p.addr = ""
 		}
@@ -197,7 +200,7 @@ func (c *Control) stepView(now quorum.Instant, m *viewMessage) error {
 		return err
 	}
 	c.joining.trouble, c.joining.refusal = "", ""
-	c.foundAt(&m.From)
+	c.foundAt(now, &m.From)
 	if c.view == nil && !isMember(view, c.self) {
 		c.see(now, view)
 		return nil
@@ -206,13 +209,19 @@ func (c *Control) stepView(now quorum.Instant, m *viewMessage) error {
 	return nil
 }
 
-// foundAt notes where a member is.
-func (c *Control) foundAt(m *ring.Member) {
+// foundAt notes where a node is: a member, or one that would be.
+func (c *Control) foundAt(now quorum.Instant, m *ring.Member) {
 	id := quorum.NodeID(m.ID)
 	if id == c.self || m.Addr == "" {
 		return
 	}
-	if p := c.peers[id]; p != nil {
+	p := c.peers[id]
+	if p == nil {
+		if len(c.strays) >= maxStrays && c.routes[id] == "" {
+			return
+		}
+		c.strays[id] = now
+	} else if c.view != nil {
 		if known, ok := c.view.Member(m.ID); ok && known.Addr != m.Addr {
 			p.addr = m.Addr
 		}

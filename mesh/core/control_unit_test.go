@@ -1,0 +1,266 @@
+package core
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"actormesh/quorum"
+	"actormesh/ring"
+)
+
+// newPair returns the core of node 1 of a mesh of two, with two shards that have
+// not adopted anything.
+func newPair(t *testing.T) *Control {
+	t.Helper()
+	c, err := NewControl(1, ControlConfig{
+		Start: quorum.Start{Node: 1, Boot: 4, Nonce: 1}, Member: ring.Member{Name: "n1", Addr: "host1:1"}, Shards: 2,
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	view, err := foundingView([]quorum.Candidate{candidateOf(1), candidateOf(2)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	view.Starts[0].Boot, view.Starts[1].Boot = 4, 7
+	c.register.Adopt(1, *view)
+	c.Tick(1)
+	c.Ready()
+	return c
+}
+
+func TestBeatIsJudgedByAllShards(t *testing.T) {
+	for _, test := range []struct{ first, second, granted bool }{
+		{true, true, true}, {true, false, false}, {false, true, false}, {false, false, false},
+	} {
+		c := newPair(t)
+		c.Beat(2, Heartbeat{Peer: 2, Boot: 7, Epoch: 1, Sent: 1234})
+		hears := c.Ready().Hears
+		if len(hears) != 1 || hears[0].From != 2 || hears[0].Boot != 7 || hears[0].Epoch != 1 {
+			t.Fatalf("the shards are asked %+v", hears)
+		}
+		c.Verdict(BeatVerdict{From: 2, Seq: hears[0].Seq, Granted: test.first})
+		if early := c.Ready().Beats; len(early) != 0 {
+			t.Fatalf("answered before all shards have: %+v", early)
+		}
+		c.Verdict(BeatVerdict{From: 2, Seq: hears[0].Seq, Granted: test.second})
+		want := Heartbeat{Peer: 2, Answer: true, Boot: 4, AnsweredBoot: 7, Epoch: 1, Sent: 1234, Granted: test.granted}
+		if got := c.Ready().Beats; len(got) != 1 || got[0] != want {
+			t.Errorf("%+v: answered %+v", test, got)
+		}
+	}
+}
+
+func TestVerdictOnOlderBeat(t *testing.T) {
+	c := newPair(t)
+	c.Beat(2, Heartbeat{Peer: 2, Boot: 7, Epoch: 1, Sent: 1})
+	first := c.Ready().Hears[0].Seq
+	c.Verdict(BeatVerdict{From: 2, Seq: first, Granted: true})
+	c.Beat(2, Heartbeat{Peer: 2, Boot: 7, Epoch: 1, Sent: 2})
+	c.Verdict(BeatVerdict{From: 2, Seq: first, Granted: true}) // of the second shard, late
+	if got := c.Ready().Beats; len(got) != 0 {
+		t.Errorf("verdicts on two heartbeats were counted as one: %+v", got)
+	}
+}
+
+func TestBeatCarriesWhatAllShardsAdopted(t *testing.T) {
+	c := newPair(t)
+	c.Adopted(2, 0, 1)
+	if got := c.Ready().Beats; len(got) != 0 {
+		t.Errorf("one shard of two has adopted, and a beat goes: %+v", got)
+	}
+	c.Adopted(3, 1, 1)
+	if got := c.Ready().Beats; len(got) != 1 || got[0].Epoch != 1 || got[0].Boot != 4 || got[0].Sent != 3 {
+		t.Errorf("when all have, the beat is %+v", got)
+	}
+}
+
+func TestLeaseAnswers(t *testing.T) {
+	answer := Heartbeat{Peer: 2, Answer: true, Boot: 7, AnsweredBoot: 4, Epoch: 1, Sent: 1, Granted: true}
+	for name, test := range map[string]struct {
+		change func(*Heartbeat)
+		leases int
+	}{
+		"good":                     {func(*Heartbeat) {}, 1},
+		"not granted":              {func(h *Heartbeat) { h.Granted = false }, 0},
+		"to an earlier boot":       {func(h *Heartbeat) { h.AnsweredBoot = 3 }, 0},
+		"by an earlier boot":       {func(h *Heartbeat) { h.Boot = 6 }, 0},
+		"to one not sent yet":      {func(h *Heartbeat) { h.Sent = 99 }, 0},
+		"of a node that is not in": {func(h *Heartbeat) { h.Peer = 3 }, 0},
+	} {
+		c := newPair(t)
+		h := answer
+		test.change(&h)
+		c.Beat(2, h)
+		if got := c.Ready().Leases; len(got) != test.leases {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
+// TestOldProcessIsTold answers the heartbeat of a process whose node has started
+// again elsewhere.
+func TestOldProcessIsTold(t *testing.T) {
+	c := newPair(t)
+	c.Beat(2, Heartbeat{Peer: 2, Boot: 6, Epoch: 1, Sent: 1})
+	r := c.Ready()
+	if len(r.Sends) != 1 || r.Sends[0].Kind != ControlRegister || len(r.Hears) != 0 {
+		t.Fatalf("sends %+v, asks the shards %+v", r.Sends, r.Hears)
+	}
+	m, err := quorum.DecodeRegisterMessage(r.Sends[0].Body)
+	if err != nil || m.Kind != quorum.RegisterRefused || m.Start.Boot != 7 {
+		t.Errorf("it is told %+v, %v", m, err)
+	}
+}
+
+func TestTooManyKindsToFound(t *testing.T) {
+	m := ring.Member{Name: "n1", Addr: "host1:1"}
+	for i := range 600 {
+		m.Kinds = append(m.Kinds, strings.Repeat("k", 80)+string(rune('a'+i%26))+string(rune('a'+i/26)))
+	}
+	conf := ControlConfig{Start: quorum.Start{Node: 1, Boot: 1, Nonce: 1}, Member: m, Expect: 3, Slots: 8, Replication: 3}
+	if _, err := NewControl(1, conf, nil); err == nil {
+		t.Error("a founding that nobody could decode was begun")
+	}
+}
+
+func TestDamagedState(t *testing.T) {
+	conf := ControlConfig{Start: quorum.Start{Node: 1, Boot: 1, Nonce: 1}}
+	for _, b := range [][]byte{{}, {9}, {controlVersion, 200}, {controlVersion, 1, 9, 0}} {
+		if _, err := NewControl(1, conf, b); !errors.Is(err, ErrControl) && !errors.Is(err, quorum.ErrCorrupt) {
+			t.Errorf("%v: %v", b, err)
+		}
+	}
+}
+
+// TestStuckOwner has an owner that lives and cannot activate a slot: another
+// replica gets it.
+func TestStuckOwner(t *testing.T) {
+	n := founded(t, 20, 3)
+	n.run(time.Second)
+	n.node(2).jammed = true
+	n.node(2).kill()
+	n.until(2*time.Second, "failover", n.served)
+	n.node(2).start()
+	stuck := func() bool { return !n.served() }
+	n.until(10*time.Second, "it is given slots again, and does not serve them", stuck)
+	begun := n.now
+	n.until(20*time.Second, "its slots move", n.served)
+	if took := n.now.Sub(begun); took < 4*time.Second {
+		t.Errorf("they moved after %v, before it had its time", took)
+	}
+	n.node(2).jammed = false
+	n.until(60*time.Second, "it serves", func() bool { return n.settled() && len(owned(n.newest())) == 3 })
+}
+
+// TestFlappingNode dies and comes back again and again: it is given slots again
+// only when it was steady for a while.
+func TestFlappingNode(t *testing.T) {
+	n := newControlNet(t, 21)
+	for id := quorum.NodeID(1); id <= 3; id++ {
+		node := n.add(id, 3, 1)
+		node.conf.Steady = 10 * time.Second
+		node.start()
+	}
+	n.until(3*time.Second, "founding", n.settled)
+	node := n.node(2)
+	if quorum.NodeID(n.newest().Coordinator) == 2 {
+		node = n.node(3)
+	}
+	for range 2 {
+		node.kill()
+		n.until(2*time.Second, "failover", n.served)
+		node.start()
+		n.until(5*time.Second, "it comes back", func() bool {
+			m, _ := n.newest().Member(ring.NodeID(node.id))
+			return m.State == ring.Up && n.agreed()
+		})
+	}
+	back := n.now
+	n.run(5 * time.Second)
+	if count := owned(n.newest())[node.id]; count != 0 {
+		t.Errorf("it owns %d slots again", count)
+	}
+	n.until(10*time.Second, "it was steady", func() bool { return owned(n.newest())[node.id] > 0 })
+	if took := n.now.Sub(back); took < 9*time.Second {
+		t.Errorf("it was trusted after %v", took)
+	}
+}
+
+// TestOwnerThatDoesNotQuiesce has planned moves wait for an owner in vain: they
+// are asked for again later, and nothing else waits for them for long.
+func TestOwnerThatDoesNotQuiesce(t *testing.T) {
+	n := founded(t, 22, 3)
+	n.run(time.Second)
+	n.node(1).restless = true
+	n.add(4, 0, 1).start()
+	n.until(10*time.Second, "the others' slots move", func() bool { return owned(n.newest())[4] > 0 })
+	n.run(2 * time.Second)
+	if asked := n.node(1).asked; asked < 2 || asked > 200 {
+		t.Errorf("its slots were asked for %d times", asked)
+	}
+	n.node(1).restless = false
+	n.until(20*time.Second, "all slots move", func() bool {
+		counts := owned(n.newest())
+		return n.settled() && counts[1] <= 9 && counts[4] >= 7
+	})
+}
+
+func TestJoinsTogether(t *testing.T) {
+	n := founded(t, 23, 3)
+	n.run(time.Second)
+	var sizes []int
+	for id := quorum.NodeID(4); id <= 7; id++ {
+		n.add(id, 0, 1+id%3).start()
+		n.run(20 * time.Millisecond)
+	}
+	n.until(2*time.Second, "all are members", func() bool {
+		if size := len(n.newest().Members); len(sizes) == 0 || sizes[len(sizes)-1] != size {
+			sizes = append(sizes, size)
+		}
+		return sizes[len(sizes)-1] == 7
+	})
+	if !slices.Equal(sizes, []int{3, 7}) {
+		t.Errorf("members came in views of %v", sizes)
+	}
+}
+
+func TestTwentyNodesAreBorn(t *testing.T) {
+	n := newControlNet(t, 24)
+	n.slots = 64
+	for id := quorum.NodeID(20); id >= 1; id-- {
+		n.add(id, 20, 1+id%20).start()
+	}
+	n.until(5*time.Second, "one mesh of twenty", func() bool { return n.newest() != nil && n.settled() })
+	if got := len(n.newest().Members); got != 20 {
+		t.Fatalf("%d members", got)
+	}
+	n.node(7).kill()
+	n.until(time.Second, "failover among many", n.served)
+}
+
+// TestStraysAreForgotten drops the routes of those who asked to join and never
+// came.
+func TestStraysAreForgotten(t *testing.T) {
+	c := newPair(t)
+	for id := ring.NodeID(100); id < 100+2*maxStrays; id++ {
+		m := joinMessage{Member: ring.Member{ID: id, Name: id.String(), Addr: "host:9", Weight: 1}, Start: quorum.Start{Node: quorum.NodeID(id)}}
+		c.Asked(2, 1, ControlJoin, m.encode())
+	}
+	if got := len(c.strays); got != maxStrays {
+		t.Errorf("%d strays are kept", got)
+	}
+	c.Tick(2 + quorum.Instant(forgetStray))
+	dropped := 0
+	for _, p := range c.Ready().Peers {
+		if p.Addr == "" {
+			dropped++
+		}
+	}
+	if dropped != maxStrays || len(c.strays) != 0 {
+		t.Errorf("%d routes were dropped, %d strays are left", dropped, len(c.strays))
+	}
+}
