@@ -208,16 +208,36 @@ func (c *Cluster) WaitReady(ctx context.Context, nodes ...*Node) error {
 	return nil
 }
 
-// WaitShared waits until every node sees all nodes as members, each of which
-// owns slots, and all slots active.
+// Slot is one slot of what /v1/slots answers.
+type Slot struct {
+	Slot     int
+	Replicas []string // the owner first
+	Learners []string
+	From     [][]string
+	Active   bool
+}
+
+// Slots asks a node for the slot table.
+func (c *Cluster) Slots(ctx context.Context, n *Node) ([]Slot, error) {
+	var slots []Slot
+	err := c.Client.Get(ctx, n.HTTP, "/v1/slots", &slots)
+	return slots, err
+}
+
+// replication is how many replicas a slot has where there are nodes enough.
+const replication = 3
+
+// WaitShared waits until the slots have come to rest: every node is a member
+// and owns its share, every slot is served and has all its replicas, and none
+// is on its way to another set.
 func (c *Cluster) WaitShared(ctx context.Context) error {
 	for _, n := range c.Nodes {
 		err := Until(ctx, func(ctx context.Context) error {
-			s, err := c.Status(ctx, n)
+			slots, err := c.Slots(ctx, n)
 			if err != nil {
 				return err
 			}
-			return s.shared(len(c.Nodes))
+			return shared(slots, len(c.Nodes))
 		})
 		if err != nil {
 			return fmt.Errorf("%s: %w", n.Name, err)
@@ -226,15 +246,21 @@ func (c *Cluster) WaitShared(ctx context.Context) error {
 	return nil
 }
 
-func (s *Status) shared(nodes int) error {
-	owners := 0
-	for _, m := range s.Members {
-		if m.Owned > 0 {
-			owners++
+func shared(slots []Slot, nodes int) error {
+	owned := map[string]int{}
+	for _, s := range slots {
+		if len(s.Replicas) != min(nodes, replication) || len(s.Learners) > 0 || len(s.From) > 0 || !s.Active {
+			return fmt.Errorf("slot %d has replicas %q, learners %q, from %q, active: %v", s.Slot, s.Replicas, s.Learners, s.From, s.Active)
 		}
+		owned[s.Replicas[0]]++
 	}
-	if owners != nodes || len(s.Members) != nodes {
-		return fmt.Errorf("%d of %d members own slots, %d nodes run", owners, len(s.Members), nodes)
+	if len(owned) != nodes {
+		return fmt.Errorf("%d nodes own slots, %d run", len(owned), nodes)
+	}
+	for name, n := range owned {
+		if most := (len(slots)*110 + 100*nodes - 1) / (100 * nodes); n > most {
+			return fmt.Errorf("%s owns %d slots, and its share is at most %d", name, n, most)
+		}
 	}
 	return nil
 }

@@ -152,21 +152,26 @@ func TestWaitReadyTellsOfAnExit(t *testing.T) {
 }
 
 func TestShared(t *testing.T) {
-	var s Status
-	if s.shared(1) == nil {
-		t.Error("nobody owns anything, and that is shared")
-	}
-	s.Members = append(s.Members, struct {
-		Name  string
-		Disk  string
-		State string
-		Voter bool
-		Owned int
-	}{Name: "n1", Owned: 256})
-	if err := s.shared(1); err != nil {
-		t.Error(err)
-	}
-	if s.shared(2) == nil {
-		t.Error("one of two is all")
+	slot := func(replicas ...string) Slot { return Slot{Replicas: replicas, Active: true} }
+	for _, test := range []struct {
+		name  string
+		slots []Slot
+		nodes int
+		want  string
+	}{
+		{"one node", []Slot{slot("a"), slot("a")}, 1, ""},
+		{"one of two", []Slot{slot("a", "b"), slot("a", "b")}, 2, "1 nodes own slots"},
+		{"both of two", []Slot{slot("a", "b"), slot("b", "a")}, 2, ""},
+		{"too few replicas", []Slot{slot("a", "b"), slot("b")}, 2, "slot 0 has"},
+		{"learner", []Slot{{Replicas: []string{"a"}, Learners: []string{"b"}, Active: true}}, 1, "learners"},
+		{"from", []Slot{{Replicas: []string{"a"}, From: [][]string{{"b"}}, Active: true}}, 1, "from"},
+		{"not served", []Slot{{Replicas: []string{"a"}}}, 1, "active: false"},
+		{"too many of one", []Slot{slot("a", "b"), slot("a", "b"), slot("a", "b"), slot("a", "b"), slot("b", "a")}, 2, "a owns 4 slots"},
+		{"no view yet", nil, 1, "0 nodes own slots"},
+	} {
+		err := shared(test.slots, test.nodes)
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v, want %q", test.name, err, test.want)
+		}
 	}
 }
