@@ -78,17 +78,19 @@ func (p progressState) String() string {
 // startLeading begins to rule at the ballot of the newest row.
 func (s *Slot) startLeading(now Instant) {
 	ballot := Ballot{s.row.Epoch, s.env.Boot}
-	kept := false
+	kept, rounds := false, roundState{}
 	if old := s.lead; old != nil {
 		if old.ballot == ballot {
 			return
 		}
 		kept = old.phase == phaseActive || old.kept
+		// Whoever waits for a round of the old ballot is answered by the new one.
+		rounds = roundState{asked: old.rounds.asked, sent: old.rounds.confirmed, confirmed: old.rounds.confirmed}
 		if old.phase == phaseActive {
 			s.event(SlotEvent{Kind: SlotPaused, Ballot: old.ballot})
 		}
 	}
-	s.lead = &lead{ballot: ballot, kept: kept, answers: map[NodeID]Position{}, took: map[NodeID]bool{}}
+	s.lead = &lead{ballot: ballot, kept: kept, rounds: rounds, answers: map[NodeID]Position{}, took: map[NodeID]bool{}}
 	if s.env.Enabled {
 		s.lead.tick(now, s)
 	}
@@ -445,7 +447,7 @@ func (l *lead) advance(s *Slot) {
 	match := buf[:0]
 	for _, id := range s.row.Replicas {
 		if id == s.env.Self {
-			match = append(match, l.ownMatch(s))
+			match = append(match, s.sync.lsn) // the promise was written before
 			continue
 		}
 		for _, p := range l.peers {
@@ -461,14 +463,6 @@ func (l *lead) advance(s *Slot) {
 	}
 	s.learnCommit(lsn)
 	l.activate(s)
-}
-
-// ownMatch returns what this node's own replica holds durably at the ballot.
-func (l *lead) ownMatch(s *Slot) LSN {
-	if s.sync.promise.Ballot != l.ballot {
-		return 0
-	}
-	return s.sync.lsn
 }
 
 // activate begins to serve when the barrier is committed and durable here, so
@@ -493,6 +487,9 @@ func (l *lead) persisted(now Instant, s *Slot) {
 
 // confirm notes which round a majority of the set has heard.
 func (l *lead) confirm(s *Slot) {
+	if l.phase < phaseOpening {
+		return // there is nobody to hear it yet
+	}
 	var buf [8]uint64
 	rounds := buf[:0]
 	for _, id := range s.row.Replicas {
@@ -507,7 +504,7 @@ func (l *lead) confirm(s *Slot) {
 		}
 	}
 	slices.Sort(rounds)
-	if r := rounds[len(rounds)-Majority(len(rounds))]; r > l.rounds.confirmed && s.promise.Ballot == l.ballot {
+	if r := rounds[len(rounds)-Majority(len(rounds))]; r > l.rounds.confirmed {
 		l.rounds.confirmed = r
 		s.event(SlotEvent{Kind: SlotConfirmed, Ballot: l.ballot})
 	}
