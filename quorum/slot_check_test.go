@@ -79,8 +79,8 @@ func (n *slotNode) stepped(slot SlotID) {
 		if a.stale {
 			n.mesh.count("round of a replaced owner")
 		}
-		if s.Ballot() != a.ballot || s.Confirmed() < a.round {
-			return s.Ballot() != a.ballot
+		if s.Confirmed() < a.round {
+			return false
 		}
 		n.mesh.count("round confirmed")
 		if a.stale || s.Commit() < a.commit {
@@ -151,6 +151,9 @@ func (t *slotTruth) activated(n *slotNode, s *Slot) {
 		return
 	}
 	t.barriers[b] = s.lead.barrier
+	if d := &n.disks[s.id]; LSN(len(d.log)) < s.lead.barrier || d.position(s.lead.barrier) != (Position{b, s.lead.barrier}) {
+		n.mesh.broken("node %d slot %d: active at %v, and its barrier is not durable here", n.id, s.id, b)
+	}
 	if t.active.Less(b) {
 		t.active = b
 	}
@@ -201,7 +204,7 @@ func (n *slotNode) lifeEvent(e *SlotEvent) {
 		if !l.serving && !l.paused {
 			wrong()
 		}
-		l.serving, l.paused = false, false
+		l.serving, l.paused, l.asked = false, false, nil
 	case SlotBehind:
 		m.count("behind")
 		if e.Epoch <= e.Ballot.Epoch || e.Epoch > Epoch(len(m.views)) {

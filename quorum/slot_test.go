@@ -24,7 +24,8 @@ type slotChaos struct {
 	*slotMesh
 	rng    *rand.Rand
 	weight slotWeights
-	apart  int // bit i: the node i is cut off from those whose bit is not set
+	cut    [8][8]bool // from a node, to a node: nothing comes through
+	alone  bool       // there is a cut
 }
 
 // slotWeights says how often each kind of thing happens. Each run draws its own,
@@ -146,20 +147,41 @@ func (c *slotChaos) step() {
 	}
 }
 
-// splitOrMend cuts some nodes off from the others, mostly one, or ends that.
-// They hear of no views either.
+// splitOrMend cuts the network in one of many shapes, or mends it: some nodes,
+// mostly one, are cut off from the others, or one link is, in one direction or
+// both. Who is cut off from all hears of no views either.
 func (c *slotChaos) splitOrMend() {
-	switch {
-	case c.apart != 0 && c.rng.IntN(3) > 0:
-		c.apart = 0
-	case c.rng.IntN(3) > 0:
-		c.apart = 1 << (1 + c.rng.IntN(len(c.nodes)))
-	default:
-		c.apart = c.rng.IntN(1<<len(c.nodes)) << 1
+	mend := c.alone && c.rng.IntN(3) > 0
+	c.cut, c.alone = [8][8]bool{}, false
+	if mend {
+		return
+	}
+	c.alone = true
+	side := 1 << (1 + c.rng.IntN(len(c.nodes)))
+	switch c.rng.IntN(4) {
+	case 0:
+		side = c.rng.IntN(1<<len(c.nodes)) << 1
+	case 1:
+		from, to := 1+c.rng.IntN(len(c.nodes)), 1+c.rng.IntN(len(c.nodes))
+		c.cut[from][to], c.cut[to][from] = true, c.rng.IntN(2) == 0
+		return
+	}
+	oneWay := c.rng.IntN(4) == 0
+	for a := range c.cut {
+		for b := range c.cut {
+			c.cut[a][b] = side>>a&1 != side>>b&1 && (!oneWay || side>>a&1 == 1)
+		}
 	}
 }
 
-func (c *slotChaos) isApart(a, b NodeID) bool { return c.apart>>a&1 != c.apart>>b&1 }
+func (c *slotChaos) isCutOff(n *slotNode) bool {
+	for _, o := range c.nodes {
+		if o != n && !c.cut[o.id][n.id] {
+			return false
+		}
+	}
+	return true
+}
 
 func (c *slotChaos) rarely(do func()) {
 	if c.rng.IntN(3) == 0 {
@@ -176,7 +198,7 @@ func (c *slotChaos) deliverSome(again bool) {
 	if c.rng.IntN(3) == 0 {
 		i = c.rng.IntN(len(c.net))
 	}
-	if c.isApart(c.net[i].from, c.net[i].to) {
+	if c.cut[c.net[i].from][c.net[i].to] {
 		c.drop(i)
 		return
 	}
@@ -197,7 +219,7 @@ func (c *slotChaos) start(n *slotNode) {
 func (c *slotChaos) adoptSome(n *slotNode) {
 	top := Epoch(len(c.views))
 	switch {
-	case n.view == top || c.apart>>n.id&1 == 1:
+	case n.view == top || c.isCutOff(n):
 	case c.weight.newest:
 		n.adopt(top)
 	default:
@@ -265,7 +287,7 @@ func (c *slotChaos) heal(limit time.Duration) {
 			c.snapshotSent(p, false)
 		}
 	}
-	c.net, c.apart = nil, 0
+	c.net = nil
 	for _, n := range c.nodes {
 		if !n.up {
 			n.start(true)
