@@ -327,6 +327,7 @@ func (s *Shard) pump(now quorum.Instant, a *actor) {
 		if s.cfg.Lease > 0 && now >= sl.q.LeaseUntil() {
 			if !sl.lapsed {
 				sl.lapsed = true
+				s.out.Lapsed++
 				s.lapsed = append(s.lapsed, sl)
 			}
 			return

@@ -73,7 +73,7 @@ type TurnStart struct {
 	Call       *Call
 	Fence      Fence
 	Seen       quorum.LSN // of the actor's last record; what leaves the turn waits for its commit
-	Wall       int64      // ns since 1970; the turn's Now
+	Wall       int64      // the turn's Now is not below it, in ns since 1970
 	// Load asks the shell to drop the instance that it may have and to decode
 	// State afresh. State is nil for an actor that has none yet.
 	Load  bool

@@ -102,8 +102,10 @@ type Ready struct {
 	Outboxes   []quorum.SlotID // slots whose folded actors with pending sends are to be found
 	Verdicts   []BeatVerdict
 	Reports    []SlotReport
-	Adopted    quorum.Epoch // the view that this shard has adopted, if it is a new one
-	Damaged    string       // if not empty, why the node must stop
+	Handovers  []time.Duration // from the view that appoints this node until it serves a slot
+	Lapsed     int             // slots that have lost their majority of leases
+	Adopted    quorum.Epoch    // the view that this shard has adopted, if it is a new one
+	Damaged    string          // if not empty, why the node must stop
 }
 
 // Finished is a call's end.
@@ -233,6 +235,9 @@ func (s *Shard) Adopt(now quorum.Instant, epoch quorum.Epoch, rows []SlotRow) {
 		sl := s.slots[r.Slot]
 		if sl == nil {
 			sl = s.newSlot(r.Slot, quorum.SlotState{})
+		}
+		if r.Row.Owner() == s.cfg.Self && r.Row.Epoch != sl.q.Row().Epoch {
+			sl.appointed = now
 		}
 		sl.q.SetRow(now, epoch, r.Row)
 		s.stepped(now, sl)

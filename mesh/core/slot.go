@@ -23,6 +23,8 @@ type slot struct {
 	reads   []waiting // for a round, by round
 	quiesce quiesceState
 
+	appointed quorum.Instant // when the view came that makes this node the owner
+
 	unfolded map[quorum.ActorKey]*unfolded
 
 	busy, lapsed bool // in the shard's lists
@@ -117,6 +119,7 @@ func (s *Shard) report(r SlotReport) { s.out.Reports = append(s.out.Reports, r) 
 func (s *Shard) activated(now quorum.Instant, sl *slot, e *quorum.SlotEvent) {
 	sl.serving, sl.ballot, sl.turns = true, e.Ballot, 0
 	sl.wall = max(sl.wall, sl.q.Wall())
+	s.out.Handovers = append(s.out.Handovers, now.Sub(sl.appointed))
 	sl.quiesce = quiesceState{}
 	if !e.Kept {
 		s.Outbox(now, sl.id, sl.q.Senders())
@@ -294,4 +297,14 @@ func (s *Shard) Info(id quorum.SlotID) (SlotInfo, bool) {
 		return SlotInfo{}, false
 	}
 	return SlotInfo{id, sl.q.Active(), sl.q.Ballot(), sl.q.Log().Last(), sl.q.Commit(), len(sl.actors), sl.q.Promise()}, true
+}
+
+// Find returns the LSN of the last record of an actor that is in memory, or
+// false for one that is not.
+func (s *Shard) Find(id quorum.SlotID, actor quorum.ActorKey) (quorum.LSN, bool) {
+	sl := s.slots[id]
+	if sl == nil || sl.actors[actor] == nil || sl.actors[actor].phase != active {
+		return 0, false
+	}
+	return sl.actors[actor].base.LSN, true
 }
