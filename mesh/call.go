@@ -33,14 +33,14 @@ func (w *waiter) finish(n *Node, o *core.Outcome) {
 		a = answered(core.CodeUnavailable, "the lease ended before the answer left")
 	}
 	if w.wantJSON && a.Code == core.CodeOK {
-		w.toJSON(&a)
+		toJSON(w.method, &a)
 	}
 	w.reply(a)
 }
 
-// toJSON turns the reply into JSON.
-func (w *waiter) toJSON(a *answer) {
-	b, err := w.method.replyJSON(a.Reply)
+// toJSON turns a reply of the method into JSON.
+func toJSON(m *method, a *answer) {
+	b, err := m.replyJSON(a.Reply)
 	if err != nil { // it took effect; only what it said cannot be told in JSON
 		a.Code, a.Detail = core.CodeOutcomeUnknown, "the result has no JSON form: "+err.Error()
 		return
@@ -132,9 +132,14 @@ func (n *Node) handOver(ctx context.Context, owner ring.Member, slot quorum.Slot
 		return answerOf(n.transport.Call(ctx, quorum.NodeID(owner.ID), r.callOf(n.epoch())))
 	}
 	done := make(chan answer, 1)
-	n.submit(slot, r, func(a answer) { done <- a })
+	own := *r
+	own.wantJSON = false // the reply is turned into JSON here, not in the shard's loop
+	n.submit(slot, &own, func(a answer) { done <- a })
 	select {
 	case a := <-done:
+		if r.wantJSON && a.Code == core.CodeOK && !a.json {
+			toJSON(n.kinds.byName[r.kind].methods[r.method], &a)
+		}
 		return a, false
 	case <-ctx.Done():
 		return answered(core.CodeOutcomeUnknown, "the caller gave up"), true

@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -240,8 +244,33 @@ func (l *controlLoop) adopt(v *ring.View) {
 	l.factsMu.Lock()
 	l.known.viewsAdopted++
 	l.factsMu.Unlock()
+	old := n.view.Load()
 	n.setView(v)
-	n.logger.Info("view", "epoch", v.Epoch, "members", len(v.Members), "coordinator", memberName(v, v.Coordinator))
+	n.logger.Log(n.ctx, viewLevel(old, v), "view", "epoch", v.Epoch, "coordinator", memberName(v, v.Coordinator),
+		"members", memberStates(v))
+}
+
+// viewLevel is how much people should know of a view: of those that only move
+// slots there are many.
+func viewLevel(old, v *ring.View) slog.Level {
+	if old == nil || old.Coordinator != v.Coordinator || memberStates(old) != memberStates(v) {
+		return slog.LevelInfo
+	}
+	return slog.LevelDebug
+}
+
+// memberStates lists the members by name, with the state of those that are not
+// up.
+func memberStates(v *ring.View) string {
+	list := make([]string, len(v.Members))
+	for i, m := range v.Members {
+		list[i] = m.Name
+		if m.State != ring.Up {
+			list[i] += "(" + m.State.String() + ")"
+		}
+	}
+	slices.Sort(list)
+	return strings.Join(list, " ")
 }
 
 func memberName(v *ring.View, id ring.NodeID) string {
@@ -343,6 +372,9 @@ func (l *controlLoop) answer(from transport.Caller, q transport.Control) transpo
 	case a := <-reply:
 		return transport.Control{Kind: uint8(a.Kind), Body: a.Body}
 	case <-time.After(askTimeout):
+		l.do(func(*core.Control, quorum.Instant) {
+			maps.DeleteFunc(l.answers, func(_ uint64, ch chan core.ControlAnswer) bool { return ch == reply })
+		})
 	case <-l.done:
 	}
 	return transport.Control{Kind: uint8(core.ControlNothing)}

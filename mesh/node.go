@@ -2,7 +2,6 @@ package mesh
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -268,23 +267,25 @@ func (n *Node) stop(err error) {
 		<-n.folds.done
 	}
 	if n.transport != nil {
-		err = errors.Join(err, n.transport.Close())
-	}
-	if started {
-		n.tasks.Wait()
-		n.commit.close()
+		if err := n.transport.Close(); err != nil {
+			n.logger.Warn("closing the UDP port", "err", err)
+		}
 	}
 	if n.store != nil {
-		n.closeStore()
+		n.stopStore(started)
 	}
 	close(n.done)
 }
 
-// closeStore closes the store, unless it failed: then nothing can be said of
-// what is on disk, and a close may never return.
-func (n *Node) closeStore() {
+// stopStore ends what uses the store, and closes it; unless it failed: then a
+// write, a read or a close may never return, and the process is about to end.
+func (n *Node) stopStore(started bool) {
 	if n.store.Err() != nil {
 		return
+	}
+	if started {
+		n.tasks.Wait()
+		n.commit.close()
 	}
 	if err := n.store.Close(); err != nil {
 		n.logger.Error("closing the store", "err", err)

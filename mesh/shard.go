@@ -200,6 +200,9 @@ func (l *shardLoop) dispatch(r *core.Ready) {
 		n.commit.submit(submission{writes: r.Writes, durable: l.durable, seq: r.Seq})
 	}
 	l.stats.lapsed.Add(uint64(r.Lapsed))
+	for _, took := range r.Handovers {
+		n.metrics.observeHandover(took)
+	}
 	l.send(r.Sends)
 	for i := range r.Outcomes {
 		l.answer(&r.Outcomes[i])

@@ -41,7 +41,14 @@ type app struct {
 	running bool // the command line was in order, and a command has begun
 }
 
+const quietBuffers = "QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING"
+
 func main() {
+	// Where the system caps socket buffers quic-go says so at each start, past
+	// the log; docs/bench.md says what the cap costs.
+	if os.Getenv(quietBuffers) == "" {
+		os.Setenv(quietBuffers, "true")
+	}
 	signals := make(chan os.Signal, 2) // a second one, while the first is served
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	executable, err := os.Executable()

@@ -67,6 +67,7 @@ type Shard struct {
 	external int      // calls in flight
 	internal int
 	nextDue  quorum.Instant // no call's deadline is before it
+	tickedAt quorum.Instant
 
 	busy   []*slot // to be ticked often
 	lapsed []*slot // whose turns wait for a lease
@@ -340,6 +341,7 @@ func (s *Shard) Staged(now quorum.Instant, from quorum.NodeID, ballot quorum.Bal
 
 // Tick lets time pass.
 func (s *Shard) Tick(now quorum.Instant) {
+	s.tickedAt = now
 	s.tickBusy(now)
 	s.tickActors(now)
 	if now >= s.nextDue {
@@ -362,15 +364,17 @@ func (s *Shard) tickBusy(now quorum.Instant) {
 	}
 }
 
-// Deadline returns when the shard must be ticked next.
+// Deadline returns when the shard must be ticked next. It counts from the last
+// tick, for a shard that is given something all the time needs ticks as well.
 func (s *Shard) Deadline(now quorum.Instant) quorum.Instant {
+	pause := 250 * time.Millisecond
 	switch {
 	case len(s.busy) > 0:
-		return now.Add(10 * time.Millisecond)
+		pause = 10 * time.Millisecond
 	case s.external+s.internal > 0 || len(s.timed) > 0:
-		return now.Add(50 * time.Millisecond)
+		pause = 50 * time.Millisecond
 	}
-	return now.Add(250 * time.Millisecond)
+	return max(now, s.tickedAt.Add(pause))
 }
 
 // Ready returns what is to be done since the last Ready, and gives the batch of
