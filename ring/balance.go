@@ -22,15 +22,15 @@ func (b *balance) surplus(u int) int { return b.load[u] - b.fair[u] }
 // even brings loads down to high where that is possible, first to those who
 // have less than their share, and then loads up to low.
 func (b *balance) even() {
-	room := func(u int) bool { return b.load[u] < b.high[u] }
 	poor := func(u int) bool { return b.load[u] < b.low[u] }
 	b.flow(b.over, b.wants)
-	b.flow(b.over, room)
+	b.flow(b.over, b.room)
 	b.flow(b.rich, poor)
 }
 
 // rich and wants report whether a seat carries more or less than its share, over
-// whether it carries too much.
+// whether it carries too much, room whether it can take another slot.
+func (b *balance) room(u int) bool  { return b.load[u] < b.high[u] }
 func (b *balance) over(u int) bool  { return b.load[u] > b.high[u] }
 func (b *balance) rich(u int) bool  { return b.surplus(u) > 0 }
 func (b *balance) wants(u int) bool { return b.surplus(u) < 0 }

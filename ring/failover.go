@@ -17,7 +17,7 @@ func (p *planner) failOver() (moved bool) {
 		}
 		heir, ok := p.heir(s)
 		if !ok {
-			p.wait("slot %d: no other replica is alive", s)
+			p.wait("slot %d: there is no other replica", s)
 			continue
 		}
 		p.replace(s, ownerFirst(heir, slices.Clone(row.Replicas)))
@@ -51,9 +51,10 @@ func (p *planner) majorityAlive(set []NodeID) bool {
 	return 2*alive > len(set)
 }
 
-// heir returns the live replica, not the owner, that should own the slot: one
-// that may be given slots before one that may not, then the one with the most
-// advanced log, then the one that owns the least for its weight.
+// heir returns the replica, other than the owner, that should own the slot: one
+// that may be given slots before one that may not, those before the dead, then
+// the one with the most advanced log, then the one that owns the least for its
+// weight. Where a majority is alive, so is the heir.
 func (p *planner) heir(s int) (best NodeID, ok bool) {
 	row := &p.next.Slots[s]
 	progress := p.in.Progress[SlotID(s)]
@@ -71,7 +72,7 @@ func (p *planner) heir(s int) (best NodeID, ok bool) {
 		return x < y || x == y && a < b
 	}
 	for _, id := range row.Replicas[1:] {
-		if !p.dead(id) && (!ok || better(id, best)) {
+		if !ok || better(id, best) {
 			best, ok = id, true
 		}
 	}

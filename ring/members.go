@@ -13,9 +13,6 @@ func sortMembers(members []Member) {
 func (p *planner) updateMembers() {
 	for _, m := range p.in.Joins {
 		m = m.normal()
-		if m.State == Down {
-			m.State = Up
-		}
 		if err := m.validate(); err != nil {
 			p.wait("%v", err)
 			continue
@@ -24,8 +21,6 @@ func (p *planner) updateMembers() {
 		switch {
 		case known:
 			p.next.Members[i] = m
-		case m.State == Leaving:
-			// It was removed, and has not heard of it yet.
 		case len(p.next.Members) == MaxMembers:
 			p.wait("%d members are the most there can be", MaxMembers)
 		default:

@@ -79,7 +79,6 @@ func (p *planner) byNeed() []int {
 type mover struct {
 	*planner
 	learning  map[NodeID]int // slots of which a node is a learner
-	changes   int
 	handovers int
 }
 
@@ -125,9 +124,6 @@ func (m *mover) approach(s int, target []NodeID) {
 		if !ok || m.standingOf(row.Owner()) > yielding || m.standingOf(heir) <= yielding {
 			return
 		}
-		if row.Has(target[0]) {
-			heir = target[0]
-		}
 		target = ownerFirst(heir, slices.Clone(row.Replicas))
 	}
 	m.change(s, target)
@@ -168,11 +164,10 @@ func (m *mover) change(s int, target []NodeID) {
 	case !m.majorityAlive(row.Replicas) || !m.majorityAlive(target):
 		m.wait("slot %d: no majority of its replicas is alive", s)
 		return
-	case m.changes == maxRowChanges || handover && m.handovers == maxHandovers:
+	case handover && m.handovers == maxHandovers:
 		m.wait("slot %d: waiting for other slots to move", s)
 		return
 	}
-	m.changes++
 	if handover {
 		m.handovers++
 		if !m.in.Quiesced[SlotID(s)] {

@@ -164,6 +164,14 @@ func (sh shape) members(rnd *rand.Rand, n int) (members []Member) {
 	return members
 }
 
+// seedsAnd returns the seeds from 0 on and those that once found something.
+func seedsAnd(n uint64, found ...uint64) (seeds []uint64) {
+	for seed := range n {
+		seeds = append(seeds, seed)
+	}
+	return append(seeds, found...)
+}
+
 func TestPlaceFromNothing(t *testing.T) {
 	for seed := range uint64(400) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
@@ -187,7 +195,7 @@ func TestPlaceFromNothing(t *testing.T) {
 // step may move more than 1.2 of the least possible: the newcomer's share (less
 // its rounding), or what the one who left had.
 func TestPlaceMovement(t *testing.T) {
-	for seed := range uint64(60) {
+	for _, seed := range seedsAnd(30, 46, 82, 739, 803, 998) {
 		rnd := rand.New(rand.NewPCG(seed, 2))
 		sh := shape{1, 1 + rnd.Uint32N(4)*rnd.Uint32N(2)}
 		slots, r := 256, 1+rnd.IntN(3)
@@ -247,6 +255,126 @@ func TestPlaceChurn(t *testing.T) {
 			if again := Place(members, slots, r, asRows(table)); !slices.EqualFunc(table, again, slices.Equal[[]NodeID]) {
 				t.Errorf("seed %d step %d: placing a placed table changes it", seed, step)
 			}
+		}
+	}
+}
+
+// seatsOf returns seats of these weights that may take everything.
+func seatsOf(weights ...uint64) (seats []seat) {
+	for i, w := range weights {
+		seats = append(seats, seat{id: NodeID(i + 1), weight: w, standing: full})
+	}
+	return seats
+}
+
+// TestPlaceAroundOthers: who may get nothing does not count when shares are
+// divided.
+func TestPlaceAroundOthers(t *testing.T) {
+	seats := seatsOf(3, 1, 4)
+	seats[2].standing = steadied
+	for r := 1; r <= 2; r++ {
+		owned, held := loads(place(seats, 256, r, nil))
+		if held[3] > 0 || owned[1] > most(192) || owned[2] > most(64) {
+			t.Errorf("r %d: a newcomer that may get nothing changes the shares: %v", r, owned)
+		}
+	}
+	seats[2].standing = full
+	current := asRows(place(seats, 256, 3, nil))
+	for _, s := range []standing{absent, yielding} {
+		seats[2].standing = s
+		owned, held := loads(place(seats, 256, 3, current))
+		if held[3] != 256 || owned[3] > 0 || owned[1] > most(192) || owned[2] > most(64) {
+			t.Errorf("standing %d: owned %v", s, owned)
+		}
+	}
+	for s := range current {
+		current[s].Replicas = ownerFirst(NodeID(1+s%2), current[s].Replicas)
+	}
+	seats[2].standing = steadied
+	if owned, _ := loads(place(seats, 256, 3, current)); owned[3] > 0 || owned[1] > most(192) || owned[2] > most(64) {
+		t.Errorf("a steadied seat that owned nothing: %v", owned)
+	}
+}
+
+// TestPlaceKeepsOwners: among those that all should yield, nothing moves.
+func TestPlaceKeepsOwners(t *testing.T) {
+	members := quickMembers(3)
+	current := asRows(Place(members, 32, 3, nil))
+	for i := range members {
+		members[i].State = Draining
+	}
+	for s, row := range Place(members, 32, 3, current) {
+		if !slices.Equal(row, current[s].Replicas) {
+			t.Errorf("slot %d moved from %v to %v", s, current[s].Replicas, row)
+		}
+	}
+	members[0].State = Down
+	for s, row := range Place(members, 32, 3, current) {
+		if row[0] == 1 || current[s].Owner() != 1 && row[0] != current[s].Owner() {
+			t.Errorf("slot %d moved from %v to %v", s, current[s].Replicas, row)
+		}
+	}
+}
+
+func TestPlaceLearners(t *testing.T) {
+	members := quickMembers(4)
+	row := Row{Epoch: 1, Replicas: []NodeID{1, 2}, Learners: []NodeID{4}}
+	if got := Place(members, 1, 3, []Row{row}); !slices.Equal(got[0], []NodeID{1, 2, 4}) {
+		t.Errorf("the learner is not used: %v", got[0])
+	}
+	members[3].State = Down
+	if got := Place(members, 1, 3, []Row{row}); !slices.Equal(got[0], []NodeID{1, 2, 3}) {
+		t.Errorf("a dead learner is used: %v", got[0])
+	}
+	members[2].State = Leaving
+	if got := Place(members, 1, 3, []Row{row}); !slices.Equal(got[0], []NodeID{1, 2}) {
+		t.Errorf("a dead learner is used for want of another: %v", got[0])
+	}
+}
+
+// TestPlaceDropsLearners: what was begun is given up where it is not wanted any
+// more, or would take from a member that has no more than its share.
+func TestPlaceDropsLearners(t *testing.T) {
+	for name, owners := range map[string][]NodeID{"not wanted": {1, 1, 1, 2, 3, 3}, "from one that is not rich": {2, 1, 1, 1, 2, 3}} {
+		var current []Row
+		for _, id := range owners {
+			current = append(current, Row{Epoch: 1, Replicas: []NodeID{id}})
+		}
+		current[0].Learners = []NodeID{3}
+		for s, row := range Place(quickMembers(3), 6, 1, current) {
+			if row[0] != owners[s] {
+				t.Errorf("%s: slot %d moved from %d to %d", name, s, owners[s], row[0])
+			}
+		}
+	}
+}
+
+// TestPlaceCounts: the loads that decide are those of the table.
+func TestPlaceCounts(t *testing.T) {
+	for seed := range uint64(50) {
+		rnd := rand.New(rand.NewPCG(seed, 8))
+		sh := shape{1 + rnd.IntN(3), 1 + rnd.Uint32N(3)}
+		members := sh.members(rnd, 4+rnd.IntN(4))
+		current := asRows(Place(members, 64, 3, nil))
+		var seats []seat
+		for i := range members {
+			seats = append(seats, newSeat(&members[i], standing(rnd.IntN(int(full)+1))))
+		}
+		p := newPlacement(seats[1:], 64, 3)
+		for s := range current {
+			p.load(s, &current[s])
+		}
+		p.placeReplicas()
+		p.placeOwners()
+		owned, held := make([]int, len(p.seats)), make([]int, len(p.seats))
+		for s, u := range p.owner {
+			owned[u]++
+			for _, v := range p.sets[s] {
+				held[v]++
+			}
+		}
+		if !slices.Equal(owned, p.owning.load) || !slices.Equal(held, p.holding.load) {
+			t.Errorf("seed %d: counted %v and %v, are %v and %v", seed, p.owning.load, p.holding.load, owned, held)
 		}
 	}
 }

@@ -8,8 +8,7 @@ import (
 // Bounds on what one view may change, so that most slots serve at any time. A
 // failover is not bounded: what it moves does not serve anyhow.
 const (
-	maxRowChanges      = 64 // planned changes of an owner or a set in one view
-	maxHandovers       = 32 // of these, changes of the owner
+	maxHandovers       = 32 // planned changes of owners in one view
 	maxLearnersPerNode = 16 // slots that one node copies at a time
 )
 

@@ -363,3 +363,181 @@ func BenchmarkEncode(b *testing.B) {
 		v.Encode()
 	}
 }
+
+// TestPlanSealsEarlierSets: a slot whose earlier set has no live majority cannot
+// become active anywhere, and is left alone.
+func TestPlanSealsEarlierSets(t *testing.T) {
+	v := quickView(4, 1, 3)
+	v.Epoch = 2
+	v.Slots[0] = Row{Epoch: 2, Replicas: []NodeID{1, 2, 3}, From: [][]NodeID{{1}}}
+	if next := mustNext(t, v, Input{Coordinator: 2, Dead: ids(1)}); next.Slots[0].Epoch != 2 {
+		t.Errorf("moved: %+v", next.Slots[0])
+	}
+	v.Slots[0].From = [][]NodeID{{1, 2, 4}}
+	if next := mustNext(t, v, Input{Coordinator: 2, Dead: ids(1)}); next.Slots[0].Owner() == 1 {
+		t.Error("did not move, though it could")
+	}
+}
+
+// TestPlanHeir: a member that may be given slots comes before one that is ahead.
+func TestPlanHeir(t *testing.T) {
+	v := quickView(3, 1, 3)
+	v.Slots[0].Replicas = []NodeID{1, 2, 3}
+	ahead := map[SlotID]map[NodeID]Position{0: {2: {Epoch: 1, Boot: 1, LSN: 9}}}
+	next := mustNext(t, v, Input{Coordinator: 2, Dead: ids(1), Unsteady: ids(2), Progress: ahead})
+	if next.Slots[0].Owner() != 3 {
+		t.Errorf("%s owns it", next.Slots[0].Owner())
+	}
+}
+
+// TestPlanOneAtATime: with an earlier set still listed, a slot is not changed
+// even if everything else is ready.
+func TestPlanOneAtATime(t *testing.T) {
+	v := quickView(4, 1, 3)
+	v.Epoch = 2
+	v.Slots[0] = Row{Epoch: 2, Replicas: []NodeID{1, 2, 3}, Learners: []NodeID{4}, From: [][]NodeID{{1, 2}}}
+	v.Members[2].State = Leaving
+	in := Input{Coordinator: 1, Active: allActive(v), CaughtUp: map[SlotID][]NodeID{0: {4}}}
+	next := mustNext(t, v, in)
+	if row := &next.Slots[0]; row.From != nil || row.Epoch != 2 {
+		t.Errorf("changed: %+v", row)
+	}
+	if next = mustNext(t, next, in); !sameSet(next.Slots[0].Replicas, []NodeID{1, 2, 4}) {
+		t.Errorf("not changed: %+v", next.Slots[0])
+	}
+}
+
+// TestPlanOldNews: that a node has caught up counts only for a learner.
+func TestPlanOldNews(t *testing.T) {
+	v := quickView(3, 1, 3)
+	leaver := v.Members[slices.IndexFunc(v.Members, func(m Member) bool { return m.ID != 1 && m.ID != v.Slots[0].Owner() })]
+	leaver.State = Leaving
+	in := Input{Coordinator: 1, Joins: []Member{leaver, {ID: 9}}, Active: allActive(v), CaughtUp: map[SlotID][]NodeID{0: {9}}}
+	if next := mustNext(t, v, in); next.Slots[0].Has(9) || !slices.Equal(next.Slots[0].Learners, []NodeID{9}) {
+		t.Errorf("%+v", next.Slots[0])
+	}
+}
+
+// TestPlanLostSlot: a slot without a live majority is not copied or changed.
+func TestPlanLostSlot(t *testing.T) {
+	v := quickView(2, 16, 2)
+	v.Voters, v.Coordinator = []NodeID{1}, 1
+	in := Input{Coordinator: 1, Gone: ids(2), Joins: []Member{{ID: 9}}, Active: allActive(v)}
+	v = mustNext(t, v, in)
+	in.CaughtUp = map[SlotID][]NodeID{}
+	for s := range v.Slots {
+		row := &v.Slots[s]
+		if row.Owner() == 2 && row.Learners != nil {
+			t.Errorf("slot %d of a dead owner has learners", s)
+		}
+		in.CaughtUp[SlotID(s)] = row.Learners
+	}
+	if step := Plan(v, in); step.Next != nil {
+		t.Errorf("%+v", step.Next.Slots)
+	}
+}
+
+// TestPlanShrinks: a member that left for good and died is not waited for.
+func TestPlanShrinks(t *testing.T) {
+	w := newWorld(5, shape{1, 1}, 3, 8, 3)
+	m := w.view.Members[2]
+	m.State = Leaving
+	w.joins = []Member{m}
+	w.dead[m.ID], w.gone[m.ID] = true, true
+	if err := w.settle(); err != nil {
+		t.Fatal(err)
+	}
+	if len(w.view.Members) != 2 || len(w.view.Slots[0].Replicas) != 2 {
+		t.Errorf("%d members, %v", len(w.view.Members), w.view.Slots[0].Replicas)
+	}
+}
+
+// TestPlanDrainAll: ownership does not go from one that drains to another.
+func TestPlanDrainAll(t *testing.T) {
+	v := quickView(3, 8, 2)
+	for i := range v.Members {
+		v.Members[i].State = Draining
+	}
+	joined := mustNext(t, v, Input{Coordinator: 1, Joins: []Member{{ID: 9}}, Active: allActive(v)})
+	leave, _ := joined.Member(2)
+	leave.State = Leaving
+	step := Plan(joined, Input{Coordinator: 1, Joins: []Member{leave}, Active: allActive(joined)})
+	if len(step.Quiesce) > 0 {
+		t.Errorf("quiesces %v", step.Quiesce)
+	}
+}
+
+// TestPlanMovesQuiescedFirst: what has stopped moves before more is stopped.
+func TestPlanMovesQuiescedFirst(t *testing.T) {
+	v := quickView(3, 256, 3)
+	m, _ := v.Member(2)
+	m.State = Draining
+	in := Input{Coordinator: 1, Joins: []Member{m}, Active: allActive(v), Quiesced: map[SlotID]bool{}}
+	for s := len(v.Slots) - 1; len(in.Quiesced) < maxHandovers; s-- {
+		if v.Slots[s].Owner() == 2 {
+			in.Quiesced[SlotID(s)] = true
+		}
+	}
+	step := Plan(v, in)
+	if len(step.Quiesce) != 0 {
+		t.Errorf("quiesces %v", step.Quiesce)
+	}
+	for s := range in.Quiesced {
+		if step.Next.Slots[s].Owner() == 2 {
+			t.Errorf("slot %d did not move", s)
+		}
+	}
+}
+
+// TestPlanSameName: only one that is gone is given up for its namesake.
+func TestPlanSameName(t *testing.T) {
+	v := quickView(3, 4, 3)
+	in := Input{Coordinator: 1, Dead: ids(3), Joins: []Member{{ID: 9, Name: "n3"}}}
+	next := mustNext(t, v, in)
+	if m, _ := next.Member(3); m.State != Down {
+		t.Errorf("is %s", m.State)
+	}
+	in.Gone = in.Dead
+	next = mustNext(t, v, in)
+	if m, _ := next.Member(3); m.State != Leaving {
+		t.Errorf("is %s", m.State)
+	}
+}
+
+// TestPlanWaitsForActive: after a failover, nothing planned happens to a slot
+// before its new owner serves.
+func TestPlanWaitsForActive(t *testing.T) {
+	v := quickView(3, 1, 3)
+	leaver := v.Members[slices.IndexFunc(v.Members, func(m Member) bool { return m.ID != 1 && m.ID != v.Slots[0].Owner() })]
+	leaver.State = Leaving
+	v = mustNext(t, v, Input{Coordinator: 1, Joins: []Member{leaver, {ID: 9}}, Active: allActive(v)})
+	in := Input{Coordinator: 1, CaughtUp: map[SlotID][]NodeID{0: {9}}}
+	if step := Plan(v, in); step.Next != nil || !strings.Contains(step.Waiting, "become active") {
+		t.Errorf("%+v", step)
+	}
+	in.Active = allActive(v)
+	if next := mustNext(t, v, in); !next.Slots[0].Has(9) {
+		t.Errorf("%+v", next.Slots[0])
+	}
+}
+
+// TestPlanNeediestFirst: slots that lack a live replica are copied first.
+func TestPlanNeediestFirst(t *testing.T) {
+	v := quickView(4, 256, 3)
+	in := Input{Coordinator: 1, Gone: ids(4), Joins: []Member{{ID: 8}, {ID: 9}}}
+	v = mustNext(t, v, in)
+	in.Active, in.Joins = allActive(v), nil
+	v = mustNext(t, v, in)
+	copied := 0
+	for s := range v.Slots {
+		if row := &v.Slots[s]; row.Learners != nil {
+			copied++
+			if !row.Has(4) {
+				t.Errorf("slot %d, with all its replicas, is copied", s)
+			}
+		}
+	}
+	if copied < maxLearnersPerNode {
+		t.Errorf("%d slots are copied", copied)
+	}
+}

@@ -5,7 +5,8 @@ import "slices"
 // placeReplicas repairs the sets: their size, their zones, the loads.
 func (p *placement) placeReplicas() {
 	p.owning = p.ownerBalance()
-	b := p.replicaBalance()
+	p.holding = p.replicaBalance()
+	b := p.holding
 	for s := range p.sets {
 		p.finish(s, b)
 	}
@@ -29,26 +30,12 @@ func (p *placement) replicaBalance() *balance {
 	b.carries = func(slot, u int) bool { return slices.Contains(p.sets[slot], u) }
 	b.can = p.canReplace
 	b.cost = func(slot, u, v int) int {
-		const (
-			ownerIsNotOver = 1 << iota
-			notBegun
-			ownerIsNotRich
-			ownerIsGiver
-		)
 		cost := 0
-		if !slices.Contains(p.begun[slot], v) {
-			cost += notBegun
+		if owner := p.owner[slot]; p.owning.wants(v) && (owner < 0 || !p.owning.rich(owner)) {
+			cost++ // v finds nobody there from whom it can take the ownership
 		}
-		// v should find an owner there from whom it can take the ownership.
-		if owner := p.owner[slot]; p.owning.wants(v) && (owner < 0 || !p.owning.over(owner)) {
-			cost += ownerIsNotOver
-			if owner < 0 || !p.owning.rich(owner) {
-				cost += ownerIsNotRich
-			}
-		}
-		// Moving a replica should not move the ownership as well.
 		if p.owner[slot] == u {
-			cost += ownerIsGiver
+			cost += 2 // moving a replica should not move the ownership as well
 		}
 		return cost*len(p.seats) + p.distance(slot, v)
 	}
@@ -118,9 +105,7 @@ func (p *placement) canReplace(slot, u, v int) bool {
 func (p *placement) finish(slot int, b *balance) {
 	for _, v := range p.begun[slot] {
 		if len(p.sets[slot]) < p.replicas {
-			if p.span(slot) == p.spread || p.crowd(slot, p.zone[v]) == 0 {
-				p.add(slot, v, b)
-			}
+			p.add(slot, v, b)
 			continue
 		}
 		if !b.wants(v) {
@@ -128,7 +113,7 @@ func (p *placement) finish(slot int, b *balance) {
 		}
 		richest := -1
 		for _, u := range p.sets[slot] {
-			if u != p.owner[slot] && b.rich(u) && p.canReplace(slot, u, v) &&
+			if b.rich(u) && p.canReplace(slot, u, v) &&
 				(richest < 0 || b.surplus(u) > b.surplus(richest)) {
 				richest = u
 			}
@@ -140,9 +125,6 @@ func (p *placement) finish(slot int, b *balance) {
 }
 
 func (p *placement) add(slot, v int, b *balance) {
-	if slices.Contains(p.sets[slot], v) {
-		return
-	}
 	p.sets[slot] = append(p.sets[slot], v)
 	if p.owner[slot] < 0 && p.owning.wants(v) {
 		p.owning.load[v]++ // which it is then likely to own
