@@ -74,15 +74,7 @@ func keyOf(id quorum.RequestID) requestKey {
 // Call takes a call to an actor of one of this shard's slots. Its end is a
 // Finished in a later Ready, exactly one.
 func (s *Shard) Call(now quorum.Instant, c *Call) {
-	if c.Internal {
-		s.internal++
-	} else {
-		s.external++
-	}
-	s.nextDue = min(s.nextDue, c.Deadline)
-	if s.nextDue == 0 || s.external+s.internal == 1 {
-		s.nextDue = c.Deadline
-	}
+	s.took(c)
 	sl := s.slots[c.Slot]
 	switch {
 	case now >= c.Deadline:
@@ -97,6 +89,18 @@ func (s *Shard) Call(now quorum.Instant, c *Call) {
 		sl.queue = append(sl.queue, c)
 	default:
 		s.dispatch(now, sl, c)
+	}
+}
+
+// took counts a call that will be finished.
+func (s *Shard) took(c *Call) {
+	if c.Internal {
+		s.internal++
+	} else {
+		s.external++
+	}
+	if s.external+s.internal == 1 || c.Deadline < s.nextDue {
+		s.nextDue = c.Deadline
 	}
 }
 

@@ -195,9 +195,10 @@ func (s *Shard) Outbox(now quorum.Instant, id quorum.SlotID, actors []quorum.Act
 }
 
 // Await asks for an Outcome when lsn of a slot is committed: what a turn has
-// read may be told to others only then.
+// read may be told to others only then. It draws on the reserve.
 func (s *Shard) Await(now quorum.Instant, lsn quorum.LSN, c *Call) {
-	s.internal++
+	c.Internal = true
+	s.took(c)
 	sl := s.slots[c.Slot]
 	switch {
 	case sl == nil || !sl.serving:
