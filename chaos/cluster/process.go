@@ -88,6 +88,15 @@ func (n *Node) Running() bool {
 	return p != nil && !p.ended()
 }
 
+// PID returns the process's id, or 0 if none runs.
+func (n *Node) PID() int {
+	p := n.current()
+	if p == nil || p.ended() {
+		return 0
+	}
+	return p.cmd.Process.Pid
+}
+
 // Exited is closed when the process that runs now has ended. It is closed
 // already for a node that was never started.
 func (n *Node) Exited() <-chan struct{} {

@@ -115,6 +115,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 			"The node gives up ownership, its replicas and its vote, and exits. Its data directory is of no more use."),
 		a.certsCommand(),
 		a.devCommand(),
+		a.benchCommand(),
 		a.versionCommand(),
 	)
 	return root

@@ -1,0 +1,199 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// Plan says what to measure. All of it is needed.
+type Plan struct {
+	Workloads []Workload
+	Clients   []int    // numbers of clients, each measured on its own
+	Vias      []string // those of each system that are measured
+	Reps      int
+	Warmup    time.Duration // before each window
+	Window    time.Duration // of each sample
+	Dir       string        // parent of the data directories; empty: see TempDir
+	Progress  io.Writer     // a line for each sample
+}
+
+// The bounds of a Plan.
+const (
+	MaxClients = 10_000
+	MaxReps    = 1000
+	minWindow  = 100 * time.Millisecond
+)
+
+// ErrPlan says that a plan makes no sense.
+var ErrPlan = errors.New("not a plan")
+
+func (p *Plan) check(systems []System) error {
+	var vias []string
+	for _, s := range systems {
+		vias = append(vias, s.Vias()...)
+	}
+	for _, via := range p.Vias {
+		if !slices.Contains(vias, via) {
+			return fmt.Errorf("%w: there is no way %q to call: it is one of %v", ErrPlan, via, vias)
+		}
+	}
+	for _, n := range p.Clients {
+		if n < 1 || n > MaxClients {
+			return fmt.Errorf("%w: %d clients; it must be from 1 to %d", ErrPlan, n, MaxClients)
+		}
+	}
+	switch {
+	case len(p.Workloads) == 0 || len(p.Clients) == 0 || len(p.Vias) == 0:
+		return fmt.Errorf("%w: there is nothing to measure", ErrPlan)
+	case p.Reps < 1 || p.Reps > MaxReps:
+		return fmt.Errorf("%w: %d repetitions; it must be from 1 to %d", ErrPlan, p.Reps, MaxReps)
+	case p.Window < minWindow || p.Warmup < 0:
+		return fmt.Errorf("%w: %v measured after %v of warm-up; at least %v are measured", ErrPlan, p.Window, p.Warmup, minWindow)
+	}
+	return nil
+}
+
+// Run measures the systems, and takes the first error for the end. What they
+// leave on disk is removed, unless something failed.
+func Run(ctx context.Context, plan Plan, systems ...System) (report *Report, err error) {
+	if err := plan.check(systems); err != nil {
+		return nil, err
+	}
+	dir, err := TempDir(plan.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%w\nwhat the run has left is in %s", err, dir)
+			return
+		}
+		err = os.RemoveAll(dir)
+	}()
+	r := &run{plan: plan, dir: dir, began: time.Now(), report: &Report{
+		Date: time.Now().UTC(), Machine: thisMachine(), Warmup: plan.Warmup, Window: plan.Window, Reps: plan.Reps,
+	}}
+	if r.report.Disk, err = probeDisk(dir); err != nil {
+		return nil, err
+	}
+	for _, s := range systems {
+		version, err := s.Version(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("the version of %s: %w", s.Name(), err)
+		}
+		r.report.Builds = append(r.report.Builds, Build{System: s.Name(), Version: version})
+		r.cells += plan.Reps * len(plan.cells(s))
+	}
+	for rep := range plan.Reps {
+		for i := range systems {
+			if err := r.repetition(ctx, rep, systems[(rep+i)%len(systems)]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return r.report, nil
+}
+
+// run is a Run on its way.
+type run struct {
+	plan   Plan
+	dir    string
+	report *Report
+	began  time.Time
+	cells  int // of all repetitions
+	done   int
+}
+
+// cells returns what is measured of a system, in its order.
+func (p *Plan) cells(s System) []Cell {
+	var cells []Cell
+	for _, w := range p.Workloads {
+		for _, via := range s.Vias() {
+			if !slices.Contains(p.Vias, via) {
+				continue
+			}
+			for _, n := range p.Clients {
+				cells = append(cells, Cell{System: s.Name(), Via: via, Workload: w, Clients: n})
+			}
+		}
+	}
+	return cells
+}
+
+// repetition starts a system, measures all of its cells once, and ends it.
+func (r *run) repetition(ctx context.Context, rep int, s System) (err error) {
+	cells := r.plan.cells(s)
+	if len(cells) == 0 {
+		return nil
+	}
+	dir := filepath.Join(r.dir, fmt.Sprintf("%d-%s", rep+1, s.Name()))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	r.say("repetition %d of %d: starting %s", rep+1, r.plan.Reps, s.Name())
+	c, err := s.Start(ctx, dir)
+	if err != nil {
+		return fmt.Errorf("start %s: %w", s.Name(), err)
+	}
+	defer func() {
+		if err = errors.Join(err, c.Close()); err == nil {
+			err = os.RemoveAll(dir) // the next one is to have the disk for itself
+		}
+	}()
+	for i, cell := range cells {
+		fresh := !slices.ContainsFunc(cells[:i], func(c Cell) bool { return c.Workload.writer() == cell.Workload.writer() })
+		sample, err := r.measure(ctx, c, cell, rep, fresh, dir)
+		if err != nil {
+			return fmt.Errorf("%s, %s, %d clients: %w", cell.Label(), cell.Workload, cell.Clients, err)
+		}
+		result := r.report.result(cell)
+		result.Samples = append(result.Samples, sample)
+		r.done++
+		r.told(cell, sample)
+	}
+	return nil
+}
+
+// measure takes one sample. Where the cluster is fresh for this kind of workload,
+// it is given all keys first.
+func (r *run) measure(ctx context.Context, c Cluster, cell Cell, rep int, fresh bool, dir string) (s Sample, err error) {
+	client, err := c.Dial(ctx, cell.Via, max(cell.Clients, prepareClients))
+	if err != nil {
+		return Sample{}, err
+	}
+	defer func() { err = errors.Join(err, client.Close()) }()
+	if fresh {
+		if err := prepare(ctx, client, cell.Workload); err != nil {
+			return Sample{}, fmt.Errorf("writing %d keys first: %w", Keys, err)
+		}
+	}
+	l := &loop{
+		client: client, workload: cell.Workload, clients: cell.Clients, seed: uint64(rep) << 32,
+		warmup: r.plan.Warmup, window: r.plan.Window,
+		usage: func(ctx context.Context) (usage, error) { return read(ctx, c, dir) },
+	}
+	return l.drive(ctx)
+}
+
+func (r *run) say(format string, args ...any) {
+	fmt.Fprintf(r.plan.Progress, format+"\n", args...)
+}
+
+// told says what a sample was, and how long the rest will take.
+func (r *run) told(c Cell, s Sample) {
+	left := time.Since(r.began) / time.Duration(r.done) * time.Duration(r.cells-r.done)
+	r.say("%3d/%d  %-11s %-10s %5d clients  %8.0f calls/s  p50 %-8s p99 %-8s  %v left",
+		r.done, r.cells, c.Workload, c.Label(), c.Clients, s.Rate, showMicros(s.P50us), showMicros(s.P99us), left.Round(time.Second))
+	if s.Errors > 0 {
+		r.say("%d calls failed; the first error: %s", s.Errors, s.FirstError)
+	}
+}
