@@ -71,8 +71,10 @@ func TestE2ECertificates(t *testing.T) {
 				n.Args = append(n.Args, "--certs", test.certs)
 			}
 			m.must(n.Start())
-			m.until(readyTimeout, func(context.Context) error { return says(n, test.says...) })
-			if err := errors.Join(n.Kill(), outside(m, n)); err != nil {
+			ctx, cancel := context.WithTimeout(t.Context(), readyTimeout)
+			defer cancel()
+			err = cluster.Until(ctx, func(context.Context) error { return says(n, test.says...) })
+			if err := errors.Join(err, n.Kill(), outside(m, n)); err != nil {
 				t.Error(err)
 			}
 		})

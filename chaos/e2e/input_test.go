@@ -53,7 +53,7 @@ func TestE2EInputs(t *testing.T) {
 		{name: "key too long", path: add, body: `{"n":1}`, header: [2]string{"Idempotency-Key", strings.Repeat("k", 129)}, status: 400, code: "bad_request"},
 		{name: "timeout that is none", path: add, body: `{"n":1}`, header: [2]string{"Mesh-Timeout", "soon"}, status: 400, code: "bad_request"},
 		{name: "negative timeout", path: add, body: `{"n":1}`, header: [2]string{"Mesh-Timeout", "-1s"}, status: 400, code: "bad_request"},
-		{name: "no such slot", path: "GET /v1/slots/99999", status: 404},
+		{name: "no such slot", path: "GET /v1/slots/300", status: 404},
 		{name: "no such document", path: "GET /v1/nothing", status: 404},
 		{name: "GET of a call", path: "GET " + add, status: 405},
 	} {
