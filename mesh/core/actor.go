@@ -36,8 +36,9 @@ type actor struct {
 
 	usedAt     quorum.Instant
 	timeout    time.Duration
-	prev, next *actor // in its idle list
-	inIdle     bool
+	list       *actorList
+	prev, next *actor // in the list
+	inIdle     bool   // the list is an idle one
 }
 
 type phase uint8
@@ -141,6 +142,7 @@ func (s *Shard) activate(now quorum.Instant, sl *slot, key quorum.ActorKey) *act
 	a := &actor{id: s.lastID, key: key, slot: sl, reload: true, usedAt: now, timeout: defaultIdle}
 	s.actors[a.id] = a
 	sl.actors[key] = a
+	s.working.push(a)
 	s.out.Loads = append(s.out.Loads, Load{a.id, sl.id, key})
 	return a
 }
@@ -178,7 +180,6 @@ func (s *Shard) Loaded(now quorum.Instant, id ActivationID, img ActorImage, err 
 	}
 	s.deliver(now, a)
 	s.pump(now, a)
-	s.enterIdle(a)
 }
 
 func (a *actor) load(img ActorImage, retention time.Duration) error {
@@ -315,27 +316,16 @@ func (s *Shard) LookedUp(now quorum.Instant, l Lookup, answer quorum.Answer, fou
 
 // pumpSlot begins what turns can begin in a slot.
 func (s *Shard) pumpSlot(now quorum.Instant, sl *slot) {
-	for _, a := range sl.sortedActors() {
+	for _, a := range s.workingIn(sl) {
 		s.pump(now, a)
 	}
 }
 
-// pump begins the actor's next turn, if it may.
+// pump begins the actor's next turn, if it may. It is called after all that may
+// leave an activation with nothing to do, which is idle then.
 func (s *Shard) pump(now quorum.Instant, a *actor) {
-	sl := a.slot
-	for a.phase == active && a.running == nil && len(a.mailbox) > 0 {
+	for a.phase == active && a.running == nil && len(a.mailbox) > 0 && s.mayBegin(now, a) {
 		p := a.mailbox[0]
-		if !sl.serving || !sl.quiesce.until.IsZero() || p.lookup {
-			return
-		}
-		if s.cfg.Lease > 0 && now >= sl.q.LeaseUntil() {
-			if !sl.lapsed {
-				sl.lapsed = true
-				s.out.Lapsed++
-				s.lapsed = append(s.lapsed, sl)
-			}
-			return
-		}
 		a.mailbox = a.mailbox[:copy(a.mailbox, a.mailbox[1:])]
 		if now >= p.call().Deadline {
 			s.drop(a, p, Outcome{Code: CodeDeadline, Detail: "the deadline passed before the turn began"})
@@ -343,6 +333,25 @@ func (s *Shard) pump(now quorum.Instant, a *actor) {
 		}
 		s.begin(now, a, p)
 	}
+	s.enterIdle(a)
+}
+
+// mayBegin reports whether the first turn in the mailbox may begin. If that needs
+// a lease, the slot is noted.
+func (s *Shard) mayBegin(now quorum.Instant, a *actor) bool {
+	sl := a.slot
+	if !sl.serving || !sl.quiesce.until.IsZero() || a.mailbox[0].lookup {
+		return false
+	}
+	if s.cfg.Lease == 0 || now < sl.q.LeaseUntil() {
+		return true
+	}
+	if !sl.lapsed {
+		sl.lapsed = true
+		s.out.Lapsed++
+		s.lapsed = append(s.lapsed, sl)
+	}
+	return false
 }
 
 func (s *Shard) begin(now quorum.Instant, a *actor, p *pending) {
@@ -376,6 +385,9 @@ func (s *Shard) TurnDone(now quorum.Instant, r *TurnResult) {
 	}
 	p := a.running
 	a.running, a.usedAt = nil, now
+	if p.call().Request.Source != "" {
+		r = deadLetter(r)
+	}
 	sl.wall = max(sl.wall, r.Wall)
 	if r.Err != nil || r.Code != CodeOK {
 		a.reload = true
@@ -400,7 +412,6 @@ func (s *Shard) TurnDone(now quorum.Instant, r *TurnResult) {
 	}
 	s.stepped(now, sl)
 	s.pump(now, a)
-	s.enterIdle(a)
 }
 
 // record appends what the turn did, all of it in one record.
@@ -423,7 +434,7 @@ func (s *Shard) record(now quorum.Instant, a *actor, p *pending, r *TurnResult) 
 	if len(data) > s.cfg.RecordBytes {
 		a.reload = true
 		a.outbox.undone(rec.SendsDone)
-		s.drop(a, p, Outcome{Code: CodeTooLarge, Detail: "the turn's record is too large"})
+		s.tooLarge(now, a, p, r)
 		return
 	}
 	s.settled(a, p)
@@ -436,6 +447,35 @@ func (s *Shard) record(now quorum.Instant, a *actor, p *pending, r *TurnResult) 
 	}
 }
 
+// tooLarge rolls a turn back whose record is too large. Of a send it records
+// that.
+func (s *Shard) tooLarge(now quorum.Instant, a *actor, p *pending, r *TurnResult) {
+	o := Outcome{Code: CodeTooLarge, Detail: "the turn's record is too large"}
+	if p.call().Request.Source == "" || r.Err != nil {
+		s.drop(a, p, o)
+		return
+	}
+	s.record(now, a, p, deadLetter(&TurnResult{Turn: r.Turn, Code: o.Code, Detail: o.Detail}))
+}
+
+// deadLetter turns what would be the same however often a send is repeated into
+// an error of its handler, which is recorded and moves the mark. Otherwise it
+// would stop all later sends of the pair.
+func deadLetter(r *TurnResult) *TurnResult {
+	code := ""
+	switch r.Code {
+	case CodeTooLarge:
+		code = "too_large"
+	case CodeBadRequest:
+		code = "bad_request"
+	default:
+		return r
+	}
+	dead := *r
+	dead.Code, dead.Err = CodeOK, &quorum.AppError{Code: code, Message: r.Detail}
+	return &dead
+}
+
 // append writes a record of the actor to the slot's log, and applies it.
 func (s *Shard) append(a *actor, rec *quorum.Record, data []byte) *quorum.Entry {
 	lsn := a.slot.q.Append(a.key, data)
@@ -445,8 +485,10 @@ func (s *Shard) append(a *actor, rec *quorum.Record, data []byte) *quorum.Entry 
 }
 
 // settled takes a call that ran out of the table of pending ones.
-func (s *Shard) settled(a *actor, p *pending) {
-	if k := keyOf(p.call().Request); a.pending[k] == p {
+func (s *Shard) settled(a *actor, p *pending) { s.forgetPending(a, p, p.call().Request) }
+
+func (s *Shard) forgetPending(a *actor, p *pending, id quorum.RequestID) {
+	if k := keyOf(id); a.pending[k] == p {
 		delete(a.pending, k)
 	}
 }
@@ -480,7 +522,7 @@ func (s *Shard) kill(a *actor, o Outcome) {
 }
 
 func (s *Shard) remove(a *actor) {
-	s.leaveIdle(a)
+	a.unlink()
 	delete(s.actors, a.id)
 	delete(a.slot.actors, a.key)
 }

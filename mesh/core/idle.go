@@ -7,10 +7,46 @@ import (
 	"actormesh/quorum"
 )
 
-// idleList holds the activations of one idle timeout that have nothing to do,
-// the longest idle first, so that a sweep looks only at those that it ends.
-type idleList struct {
+// actorList is a list of activations, in the order in which they came to it.
+// Each is in one: those of one idle timeout that have nothing to do, so that a
+// sweep looks only at those that it ends, or those that have.
+type actorList struct {
 	first, last *actor
+}
+
+func (l *actorList) push(a *actor) {
+	a.list, a.prev, a.next = l, l.last, nil
+	if l.last != nil {
+		l.last.next = a
+	} else {
+		l.first = a
+	}
+	l.last = a
+}
+
+func (a *actor) unlink() {
+	if a.prev != nil {
+		a.prev.next = a.next
+	} else {
+		a.list.first = a.next
+	}
+	if a.next != nil {
+		a.next.prev = a.prev
+	} else {
+		a.list.last = a.prev
+	}
+	a.list, a.prev, a.next = nil, nil, nil
+}
+
+// workingIn returns the activations of a slot that are not idle.
+func (s *Shard) workingIn(sl *slot) []*actor {
+	var list []*actor
+	for a := s.working.first; a != nil; a = a.next {
+		if a.slot == sl {
+			list = append(list, a)
+		}
+	}
+	return list
 }
 
 // enterIdle puts an activation that has nothing to do at the end of its list.
@@ -20,36 +56,22 @@ func (s *Shard) enterIdle(a *actor) {
 	}
 	l := s.idle[a.timeout]
 	if l == nil {
-		l = &idleList{}
+		l = &actorList{}
 		s.idle[a.timeout] = l
 	}
-	a.inIdle, a.prev, a.next = true, l.last, nil
-	if l.last != nil {
-		l.last.next = a
-	} else {
-		l.first = a
-	}
-	l.last = a
+	a.unlink()
+	l.push(a)
+	a.inIdle = true
 }
 
 // leaveIdle takes an activation out of its list. Only after that may its timeout
 // change.
 func (s *Shard) leaveIdle(a *actor) {
-	if !a.inIdle {
-		return
+	if a.inIdle {
+		a.unlink()
+		s.working.push(a)
+		a.inIdle = false
 	}
-	l := s.idle[a.timeout]
-	if a.prev != nil {
-		a.prev.next = a.next
-	} else {
-		l.first = a.next
-	}
-	if a.next != nil {
-		a.next.prev = a.prev
-	} else {
-		l.last = a.prev
-	}
-	a.inIdle, a.prev, a.next = false, nil, nil
 }
 
 // sweep ends the activations that were idle for their timeout.
@@ -119,10 +141,17 @@ func (s *Shard) expire(now quorum.Instant) {
 	for _, id := range s.sortedSlots() {
 		s.expireSlot(now, s.slots[id])
 	}
+	for a := s.working.first; a != nil; {
+		next := a.next
+		s.expireActor(now, a)
+		a = next
+	}
 }
 
+var late = Outcome{Code: CodeDeadline, Detail: "the deadline passed; nothing happened"}
+
+// expireSlot ends calls that wait for the slot, or for its log.
 func (s *Shard) expireSlot(now quorum.Instant, sl *slot) {
-	late := Outcome{Code: CodeDeadline, Detail: "the deadline passed; nothing happened"}
 	sl.queue = s.expireCalls(now, sl.queue, late)
 	for _, list := range []*[]waiting{&sl.waits, &sl.reads} {
 		for i := range *list {
@@ -135,22 +164,22 @@ func (s *Shard) expireSlot(now quorum.Instant, sl *slot) {
 		}
 		*list = slices.DeleteFunc(*list, func(w waiting) bool { return len(w.calls) == 0 && w.send == nil })
 	}
-	for _, a := range sl.sortedActors() {
-		for _, p := range a.mailbox {
-			if p.calls = s.expireCalls(now, p.calls, late); len(p.calls) == 0 && a.pending != nil {
-				for k, q := range a.pending {
-					if q == p {
-						delete(a.pending, k)
-					}
-				}
-			}
+}
+
+// expireActor ends calls in the mailbox, and the turn that runs.
+func (s *Shard) expireActor(now quorum.Instant, a *actor) {
+	a.mailbox = slices.DeleteFunc(a.mailbox, func(p *pending) bool {
+		id := p.call().Request
+		if p.calls = s.expireCalls(now, p.calls, late); len(p.calls) > 0 {
+			return false
 		}
-		a.mailbox = slices.DeleteFunc(a.mailbox, func(p *pending) bool { return len(p.calls) == 0 })
-		if a.running != nil {
-			s.expireTurn(now, a)
-		}
-		s.enterIdle(a)
+		s.forgetPending(a, p, id)
+		return true
+	})
+	if a.running != nil {
+		s.expireTurn(now, a)
 	}
+	s.pump(now, a)
 }
 
 // expireTurn gives up a turn whose call is late. Go cannot stop a handler; its
@@ -164,7 +193,6 @@ func (s *Shard) expireTurn(now quorum.Instant, a *actor) {
 		return
 	}
 	s.abandon(a, Outcome{Code: CodeDeadline, Detail: "the turn ran past its deadline and was rolled back"})
-	s.pump(now, a)
 }
 
 // expireCalls ends the late ones of some calls and returns the others.

@@ -62,9 +62,10 @@ type Shard struct {
 
 	actors   map[ActivationID]*actor
 	lastID   ActivationID
-	idle     map[time.Duration]*idleList
-	timed    []*actor // with sends to repeat, or to note as done
-	external int      // calls in flight
+	idle     map[time.Duration]*actorList
+	working  actorList // that are in no idle list
+	timed    []*actor  // with sends to repeat, or to note as done
+	external int       // calls in flight
 	internal int
 	nextDue  quorum.Instant // no call's deadline is before it
 	tickedAt quorum.Instant
@@ -210,7 +211,7 @@ func NewShard(now quorum.Instant, cfg ShardConfig, stored []StoredSlot) *Shard {
 		cfg:    cfg,
 		slots:  map[quorum.SlotID]*slot{},
 		actors: map[ActivationID]*actor{},
-		idle:   map[time.Duration]*idleList{},
+		idle:   map[time.Duration]*actorList{},
 	}
 	s.env = quorum.Env{Self: cfg.Self, Boot: cfg.Boot, Leases: quorum.NewLeases(now, cfg.Lease)}
 	for _, st := range stored {
@@ -380,21 +381,20 @@ func (s *Shard) Deadline(now quorum.Instant) quorum.Instant {
 // Ready returns what is to be done since the last Ready, and gives the batch of
 // writes its number. The slices may be kept.
 func (s *Shard) Ready(now quorum.Instant) Ready {
-	s.settle(now)
 	for {
+		s.settle(now)
 		marked := s.env.Flush(now, s.seq+1)
 		if len(marked) > 0 {
 			s.seq++
 			s.written = append(s.written, writtenBatch{s.seq, marked})
 		}
 		local := s.takeSends()
-		if local == nil {
+		if local == nil && len(s.env.Events) == 0 {
 			break
 		}
 		for i := range local {
 			s.Step(now, s.cfg.Self, []quorum.Message{local[i].Message})
 		}
-		s.settle(now)
 	}
 	s.out.Writes, s.env.Writes = s.env.Writes, nil
 	s.out.Seq = s.seq

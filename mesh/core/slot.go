@@ -130,7 +130,7 @@ func (s *Shard) activated(now quorum.Instant, sl *slot, e *quorum.SlotEvent) {
 	for _, c := range queue {
 		s.dispatch(now, sl, c)
 	}
-	for _, a := range sl.sortedActors() {
+	for _, a := range s.workingIn(sl) {
 		if r := a.held; r != nil {
 			a.held = nil
 			s.TurnDone(now, r)
@@ -251,7 +251,7 @@ func (s *Shard) tickQuiesce(now quorum.Instant, sl *slot) {
 		return
 	}
 	quiet := sl.q.Commit() == sl.q.Log().Last().LSN
-	for _, a := range sl.actors {
+	for _, a := range s.workingIn(sl) {
 		quiet = quiet && a.running == nil
 	}
 	if quiet || now >= q.reportBy {
