@@ -105,9 +105,6 @@ func (c *Control) Beat(now quorum.Instant, h Heartbeat) {
 		}
 	}
 	c.hear(now, p)
-	if h.Epoch < quorum.Epoch(c.view.Epoch) {
-		c.tell(now, p)
-	}
 	switch {
 	case !h.Answer:
 		c.judge(p.id, &h)

@@ -95,6 +95,16 @@ func (c *Control) askPositions(now quorum.Instant, owner quorum.NodeID) {
 	c.out.Positions = append(c.out.Positions, owner)
 }
 
+// awaits reports whether shards have not told how far they have an owner's slots,
+// and until when to wait for them.
+func (f *reporting) awaits(owner quorum.NodeID) (until quorum.Instant, waits bool) {
+	p := f.positions[owner]
+	if p == nil || p.left == 0 {
+		return 0, false
+	}
+	return p.asked.Add(positionsWait), true
+}
+
 // Positions takes one shard's answer to ControlReady.Positions.
 func (c *Control) Positions(now quorum.Instant, owner quorum.NodeID, list []SlotPosition) {
 	p := c.report.positions[owner]
@@ -122,8 +132,8 @@ func (c *Control) sendFacts(now quorum.Instant) {
 	if c.view == nil {
 		return
 	}
-	for _, p := range r.positions {
-		if wait := p.asked.Add(positionsWait); p.left > 0 && now < wait {
+	for owner := range r.positions {
+		if wait, waits := r.awaits(owner); waits && now < wait {
 			r.at = min(r.at, wait)
 		}
 	}

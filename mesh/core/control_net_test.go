@@ -58,9 +58,10 @@ type controlNode struct {
 	retired    bool
 	stop       error
 
-	jammed   bool // no slot becomes active here
-	restless bool // no slot quiesces here
-	asked    int  // how often one was to
+	jammed   bool       // no slot becomes active here
+	restless bool       // no slot quiesces here
+	asked    int        // how often one was to
+	last     quorum.LSN // of all its logs
 }
 
 type fakeSlot struct {
@@ -253,7 +254,13 @@ func (node *controlNode) dispatch(r *ControlReady) {
 		})
 	}
 	for _, owner := range r.Positions {
-		node.later(time.Millisecond, func(c *Control) { c.Positions(n.now, owner, nil) })
+		var list []SlotPosition
+		for i := range node.slots {
+			if quorum.NodeID(node.slots[i].row.Owner()) == owner {
+				list = append(list, SlotPosition{quorum.SlotID(i), quorum.Position{Ballot: quorum.Ballot{Epoch: 1, Boot: 1}, LSN: node.last}})
+			}
+		}
+		node.later(time.Millisecond, func(c *Control) { c.Positions(n.now, owner, list) })
 	}
 	for _, s := range r.Quiesce {
 		node.asked++

@@ -209,7 +209,7 @@ func (c *Control) gather(now quorum.Instant) ring.Input {
 		if p.gone != 0 {
 			continue
 		}
-		if c.isDead(p) {
+		if c.isDead(now, p) {
 			p.dead.begin(now)
 			in.Dead[id] = true
 			in.Gone[id] = now.Sub(p.dead.since) >= c.cfg.Grace
@@ -233,9 +233,14 @@ func (c *Control) gather(now quorum.Instant) ring.Input {
 
 // isDead reports whether a member is dead: this node does not hear it, and
 // nobody who shares a slot with it and is heard says that he does. So a member
-// that only this node cannot reach keeps what it has.
-func (c *Control) isDead(p *peer) bool {
+// that only this node cannot reach keeps what it has. Nor is it dead before it is
+// known who could take over best.
+func (c *Control) isDead(now quorum.Instant, p *peer) bool {
 	if !p.silent {
+		return false
+	}
+	if wait, waits := c.report.awaits(p.id); waits && now < wait {
+		c.plan.at = min(c.plan.at, wait)
 		return false
 	}
 	id := ring.NodeID(p.id)

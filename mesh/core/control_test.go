@@ -109,6 +109,40 @@ func TestFailover(t *testing.T) {
 	}
 }
 
+// TestOneTakesOver kills the coordinator of five: one of the others proposes, and
+// does not duel.
+func TestOneTakesOver(t *testing.T) {
+	n := founded(t, 25, 5)
+	n.run(time.Second)
+	n.node(quorum.NodeID(n.newest().Coordinator)).kill()
+	n.until(time.Second, "failover", n.served)
+	proposers := 0
+	for _, node := range n.up() {
+		if node.c.Status().Register.Rounds > 0 {
+			proposers++
+		}
+	}
+	if proposers != 1 {
+		t.Errorf("%d nodes proposed", proposers)
+	}
+}
+
+// TestMostAdvancedReplicaTakesOver kills an owner: the replica whose logs go
+// furthest gets its slots.
+func TestMostAdvancedReplicaTakesOver(t *testing.T) {
+	for _, ahead := range []quorum.NodeID{1, 2} {
+		n := founded(t, 26, 3)
+		n.node(ahead).last = 7
+		n.run(time.Second)
+		before := owned(n.newest())
+		n.node(3).kill()
+		n.until(time.Second, "failover", func() bool { return owned(n.newest())[3] == 0 })
+		if got, want := owned(n.newest())[ahead], before[ahead]+before[3]; got != want {
+			t.Errorf("%s owns %d slots, not %d: before %v", ahead, got, want, before)
+		}
+	}
+}
+
 // TestQuickRestart restarts a node before anybody misses it: its slots are
 // served again without a view.
 func TestQuickRestart(t *testing.T) {
@@ -117,7 +151,13 @@ func TestQuickRestart(t *testing.T) {
 	epoch := n.newest().Epoch
 	n.node(2).kill()
 	n.run(100 * time.Millisecond)
+	n.node(2).jammed = true
 	n.node(2).start()
+	n.run(50 * time.Millisecond)
+	if known, all := len(n.node(1).c.Status().Active), len(n.newest().Slots); known != all-owned(n.newest())[2] {
+		t.Errorf("%d slots of %d count as served by what an earlier start of n2 said", known, all)
+	}
+	n.node(2).jammed = false
 	n.until(2*time.Second, "it serves again", n.settled)
 	if n.newest().Epoch != epoch {
 		t.Errorf("epoch %d became %d", epoch, n.newest().Epoch)
@@ -189,6 +229,9 @@ func TestPausedCoordinator(t *testing.T) {
 	epoch := n.newest().Epoch
 	node.c = c
 	node.do(func(c *Control) { c.Tick(n.now) })
+	if unheard := c.Status().Unheard; len(unheard) > 0 {
+		t.Errorf("it blames %v", unheard)
+	}
 	n.run(200 * time.Millisecond)
 	if v := c.View(); v.Epoch < epoch || v.Coordinator == ring.NodeID(node.id) {
 		t.Errorf("epoch %d, coordinator %s", v.Epoch, v.Coordinator)
@@ -241,6 +284,19 @@ func TestLeave(t *testing.T) {
 	v := n.newest()
 	if isMember(v, node.id) {
 		t.Error("it still is a member")
+	}
+	stored := 0
+	for _, id := range v.Voters {
+		c, err := NewControl(n.now, n.node(quorum.NodeID(id)).conf, n.node(quorum.NodeID(id)).disk)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.View().Epoch == v.Epoch {
+			stored++
+		}
+	}
+	if stored < quorum.Majority(len(v.Voters)) {
+		t.Errorf("it went when %d of %d voters had stored the view", stored, len(v.Voters))
 	}
 	n.until(5*time.Second, "the others go on", n.settled)
 	// It cannot come back with that disk: whoever it asks tells it so.
@@ -341,7 +397,7 @@ func mustAnswer(t *testing.T, c *Control) []byte {
 // more than one view of an epoch, and when it ends all agree soon.
 func TestControlRandom(t *testing.T) {
 	takeovers := 0
-	for seed := range uint64(12) {
+	for seed := range uint64(16) {
 		n := founded(t, seed, 5)
 		ids := []quorum.NodeID{1, 2, 3, 4, 5}
 		coordinator := n.newest().Coordinator

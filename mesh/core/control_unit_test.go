@@ -101,6 +101,64 @@ func TestLeaseAnswers(t *testing.T) {
 	}
 }
 
+// TestFactsEndWithTheirBoot forgets what a node told before it restarted.
+func TestFactsEndWithTheirBoot(t *testing.T) {
+	c := newPair(t)
+	var served slotBallot
+	for i := range c.view.Slots {
+		if c.view.Slots[i].Owner() == 2 {
+			served = slotBallot{quorum.SlotID(i), quorum.Ballot{Epoch: 1, Boot: 7}}
+		}
+	}
+	f := facts{Boot: 7, Seq: 1, Active: []slotBallot{served}}
+	if err := c.Step(2, 2, ControlFacts, f.encode()); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(c.Status().Active, []quorum.SlotID{served.Slot}) {
+		t.Fatalf("served: %v", c.Status().Active)
+	}
+	c.Beat(3, Heartbeat{Peer: 2, Boot: 8, Epoch: 1, Sent: 1})
+	if len(c.Status().Active) > 0 {
+		t.Errorf("still served by a process that is gone: %v", c.Status().Active)
+	}
+}
+
+// TestLeavingNodeWaits leaves only when a majority of those who are left have
+// the view on disk.
+func TestLeavingNodeWaits(t *testing.T) {
+	c := newPair(t)
+	c.Leave(2)
+	next := c.view.Clone()
+	next.Epoch, next.Members, next.Voters, next.Coordinator = 2, next.Members[1:], []ring.NodeID{2}, 2
+	for i := range next.Slots {
+		next.Slots[i] = ring.Row{Epoch: 2, Replicas: []ring.NodeID{2}}
+	}
+	c.register.Adopt(3, quorum.Decree{
+		Version: quorum.Version{Epoch: 2}, Voters: []quorum.NodeID{2}, Starts: []quorum.Start{{Node: 2, Boot: 7, Nonce: 1}}, Body: next.Encode(),
+	})
+	c.Tick(4)
+	c.Tick(quorum.Instant(time.Second))
+	r := c.Ready()
+	if r.Retired || r.Stop != nil {
+		t.Fatalf("retired %t, stops for %v", r.Retired, r.Stop)
+	}
+	learn := func(s ControlSend) bool {
+		m, err := quorum.DecodeRegisterMessage(s.Body)
+		return s.Kind == ControlRegister && err == nil && m.Kind == quorum.RegisterLearn && s.To == 2
+	}
+	if !slices.ContainsFunc(r.Sends, learn) {
+		t.Error("it does not tell the voter of the view")
+	}
+	stored := quorum.RegisterMessage{Kind: quorum.RegisterStored, Version: quorum.Version{Epoch: 2}}
+	if err := c.Step(quorum.Instant(time.Second), 2, ControlRegister, stored.AppendTo(nil)); err != nil {
+		t.Fatal(err)
+	}
+	c.Tick(quorum.Instant(2 * time.Second))
+	if r := c.Ready(); !r.Retired || r.Stop != nil {
+		t.Errorf("retired %t, stops for %v", r.Retired, r.Stop)
+	}
+}
+
 // TestOldProcessIsTold answers the heartbeat of a process whose node has started
 // again elsewhere.
 func TestOldProcessIsTold(t *testing.T) {
@@ -171,13 +229,14 @@ func TestFlappingNode(t *testing.T) {
 		node = n.node(3)
 	}
 	for range 2 {
-		node.kill()
-		n.until(2*time.Second, "failover", n.served)
-		node.start()
-		n.until(5*time.Second, "it comes back", func() bool {
+		state := func() ring.MemberState {
 			m, _ := n.newest().Member(ring.NodeID(node.id))
-			return m.State == ring.Up && n.agreed()
-		})
+			return m.State
+		}
+		node.kill()
+		n.until(2*time.Second, "it is down", func() bool { return state() == ring.Down })
+		node.start()
+		n.until(5*time.Second, "it comes back", func() bool { return state() == ring.Up && n.agreed() })
 	}
 	back := n.now
 	n.run(5 * time.Second)

@@ -9,10 +9,9 @@ import (
 )
 
 const (
-	tellAgain   = 200 * time.Millisecond // a view, to a peer that still shows an older epoch
-	askAgain    = 20 * time.Millisecond  // for a newer view
-	forgetPeers = 2 * time.Second        // after they were removed: they must hear of it
-	forgetStray = 30 * time.Second       // after a node that is no member was last heard of
+	askAgain    = 20 * time.Millisecond // for a newer view
+	forgetPeers = 2 * time.Second       // after they were removed: they must hear of it
+	forgetStray = 30 * time.Second      // after a node that is no member was last heard of
 	// Up to so many members everybody hears everybody, and knows what everybody
 	// knows; beyond, only those who share a slot, and the voters.
 	smallMesh = 16
@@ -32,8 +31,6 @@ type peer struct {
 	factsAt quorum.Instant
 	active  map[quorum.SlotID]quorum.Epoch // of facts.Active
 	dead    deadness
-	told    quorum.Epoch // the view that was sent to it last
-	toldAt  quorum.Instant
 	gone    quorum.Instant // it was removed, and is to be forgotten then; 0 for a member
 }
 
@@ -47,7 +44,7 @@ func (c *Control) adopt(now quorum.Instant, d *quorum.Decree) {
 	c.install(now, view)
 	if view.Coordinator == ring.NodeID(c.self) || c.plan.proposed == d.Version {
 		for _, p := range c.everybody() {
-			c.tell(now, p)
+			c.sendView(p.id)
 		}
 	}
 }
@@ -149,16 +146,7 @@ func eachNode(r *ring.Row, f func(quorum.NodeID)) {
 	}
 }
 
-// tell sends the view to a peer, unless that was just done.
-func (c *Control) tell(now quorum.Instant, p *peer) {
-	epoch := quorum.Epoch(c.view.Epoch)
-	if p.told == epoch && now < p.toldAt.Add(tellAgain) {
-		return
-	}
-	p.told, p.toldAt = epoch, now
-	c.sendView(p.id)
-}
-
+// sendView tells a node of the newest view.
 func (c *Control) sendView(to quorum.NodeID) {
 	d := c.register.View()
 	m := quorum.RegisterMessage{Kind: quorum.RegisterLearn, Version: d.Version, View: *d}
