@@ -2,8 +2,7 @@ package ring
 
 import "slices"
 
-// placeOwners gives every slot an owner among its replicas. Where the sets leave
-// no way to keep everybody within bounds, the sets change once more.
+// placeOwners gives every slot an owner among its replicas.
 func (p *placement) placeOwners() {
 	b := p.ownerBalance()
 	for s := range p.sets {
@@ -12,8 +11,6 @@ func (p *placement) placeOwners() {
 		}
 	}
 	b.even()
-	p.exchange = true
-	b.flow(b.over, b.room)
 	p.owning = b
 }
 
@@ -32,14 +29,10 @@ func (p *placement) ownerBalance() *balance {
 	}
 	b.carries = func(slot, u int) bool { return p.owner[slot] == u }
 	b.can = func(slot, u, v int) bool {
-		return p.owner[slot] == u && p.seats[v].standing == full && u != v &&
-			(slices.Contains(p.sets[slot], v) || p.exchange && p.leaver(slot, v) >= 0)
+		return p.owner[slot] == u && p.seats[v].standing == full && u != v && slices.Contains(p.sets[slot], v)
 	}
 	b.cost = func(slot, _, v int) int { return p.distance(slot, v) }
 	b.pass = func(slot, u, v int) {
-		if !slices.Contains(p.sets[slot], v) {
-			p.holding.pass(slot, p.leaver(slot, v), v)
-		}
 		p.owner[slot] = v
 		b.load[u]--
 		b.load[v]++
@@ -56,18 +49,6 @@ func (p *placement) ownerBalance() *balance {
 	}
 	b.bound(divide(uint64(len(p.sets)), claims), len(p.sets))
 	return b
-}
-
-// leaver returns the replica of the slot that v can best take over within the
-// bounds, -1 if there is none.
-func (p *placement) leaver(slot, v int) int {
-	best := -1
-	for _, u := range p.sets[slot] {
-		if p.holding.room(v) && p.canReplace(slot, u, v) && (best < 0 || p.holding.surplus(u) > p.holding.surplus(best)) {
-			best = u
-		}
-	}
-	return best
 }
 
 // appoint chooses an owner for a slot that has none, or whose owner must yield

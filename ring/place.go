@@ -78,9 +78,7 @@ type placement struct {
 	sets     [][]int
 	begun    [][]int  // learners
 	owner    []int    // of each slot, -1 if its owner holds no replica any more
-	holding  *balance // of replicas
 	owning   *balance // of ownership; an estimate until owners are placed
-	exchange bool     // ownership may go to who is no replica yet
 	ring     []point  // nil until it is needed
 	rank     [][]int  // of each slot, nil until it is needed
 }

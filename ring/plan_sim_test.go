@@ -319,6 +319,11 @@ func (w *world) recover() {
 	clear(w.dead)
 	clear(w.gone)
 	clear(w.unsteady)
+	for i := range w.joins {
+		if w.joins[i].State == Draining {
+			w.joins[i].State = Up
+		}
+	}
 	for _, m := range w.view.Members {
 		if m.State == Draining {
 			m.State = Up

@@ -5,8 +5,7 @@ import "slices"
 // placeReplicas repairs the sets: their size, their zones, the loads.
 func (p *placement) placeReplicas() {
 	p.owning = p.ownerBalance()
-	p.holding = p.replicaBalance()
-	b := p.holding
+	b := p.replicaBalance()
 	for s := range p.sets {
 		p.finish(s, b)
 	}
