@@ -13,10 +13,12 @@ import (
 
 var (
 	slotSeed  = flag.Uint64("seed", 0, "run this one schedule of the slot log, and trace it")
-	slotSeeds = flag.Uint64("seeds", 2000, "how many schedules of the slot log to run")
+	slotSeeds = flag.Uint64("seeds", 0, "how many schedules of the slot log to run; if 0, 2,000, or 200 under the race detector")
 	slotMax   = flag.Int("failures", 1, "after how many failed schedules to stop")
 	slotFirst = flag.Uint64("first", 1, "the first of them")
 )
+
+var slotSchedules uint64 = 2000
 
 // slotChaos drives a slotMesh at random: messages are lost, repeated and
 // reordered, nodes crash, views change, clocks drift.
@@ -413,9 +415,12 @@ func TestSlotRandomSchedules(t *testing.T) {
 		}
 		return
 	}
+	if *slotSeeds != 0 {
+		slotSchedules = *slotSeeds
+	}
 	seen := map[string]int{}
 	failed := 0
-	for seed := *slotFirst; seed < *slotFirst+*slotSeeds && failed < *slotMax; seed++ {
+	for seed := *slotFirst; seed < *slotFirst+slotSchedules && failed < *slotMax; seed++ {
 		s, err := runSlotSchedule(seed, nil)
 		if err != nil {
 			t.Error(err)
