@@ -398,10 +398,12 @@ func (s *Shard) TurnDone(now quorum.Instant, r *TurnResult) {
 		s.record(now, a, p, r)
 	} else {
 		s.settled(a, p)
-		o := Outcome{Code: r.Code, Detail: r.Detail, Reply: r.Reply, App: r.Err, LSN: p.seen,
-			Fence: quorum.Position{Ballot: sl.ballot, LSN: p.seen}}
-		if r.Err != nil {
-			o.Code = CodeApp
+		o := Outcome{Code: r.Code, Detail: r.Detail, LSN: p.seen, Fence: quorum.Position{Ballot: sl.ballot, LSN: p.seen}}
+		switch {
+		case r.Err != nil:
+			o.Code, o.App = CodeApp, r.Err
+		case r.Code == CodeOK:
+			o.Reply = r.Reply
 		}
 		w := waiting{lsn: p.seen, calls: p.calls, outcome: o}
 		if p.seen <= sl.q.Commit() {
@@ -421,11 +423,12 @@ func (s *Shard) record(now quorum.Instant, a *actor, p *pending, r *TurnResult) 
 		Wall: sl.wall, Turn: r.Turn, Method: c.Method, Request: c.Request, Args: c.ArgHash,
 		Trace: c.Trace, Principal: c.Principal, SendsDone: a.outbox.takeDone(),
 	}
-	o := Outcome{Reply: r.Reply}
+	var o Outcome
 	if r.Err != nil {
 		rec.Err = r.Err
 		o.Code, o.App = CodeApp, r.Err
 	} else {
+		o.Reply = r.Reply
 		rec.HasState, rec.State = !r.Unchanged, r.State
 		rec.Writes, rec.Reply, rec.Timers = r.Writes, r.Reply, r.Timers
 		rec.Sends = a.number(r.Sends)
@@ -539,7 +542,7 @@ func (s *Shard) finish(c *Call, o Outcome) {
 func (s *Shard) finishAll(calls []*Call, o Outcome) {
 	for i, c := range calls {
 		if i == 1 {
-			o.Replayed = true
+			o.Replayed = o.Code == CodeOK || o.Code == CodeApp
 		}
 		s.finish(c, o)
 	}

@@ -431,6 +431,9 @@ func (s *Shard) stepped(now quorum.Instant, sl *slot) {
 		s.busy = append(s.busy, sl)
 	}
 	s.events(now)
+	if len(sl.queue) > 0 && !s.owns(sl) { // it never was active, and so was not lost
+		s.endQueue(sl)
+	}
 }
 
 func (s *Shard) sortedSlots() []quorum.SlotID {

@@ -117,7 +117,10 @@ func (s *Shard) report(r SlotReport) { s.out.Reports = append(s.out.Reports, r) 
 // activated begins to serve a slot, or goes on with what ran before it was
 // sealed again.
 func (s *Shard) activated(now quorum.Instant, sl *slot, e *quorum.SlotEvent) {
-	sl.serving, sl.ballot, sl.turns = true, e.Ballot, 0
+	sl.serving, sl.ballot = true, e.Ballot
+	if !e.Kept { // else a turn that was abandoned could be taken for a later one
+		sl.turns = 0
+	}
 	sl.wall = max(sl.wall, sl.q.Wall())
 	s.out.Handovers = append(s.out.Handovers, now.Sub(sl.appointed))
 	sl.quiesce = quiesceState{}
@@ -153,10 +156,7 @@ func (sl *slot) sortedActors() []*actor {
 func (s *Shard) lost(now quorum.Instant, sl *slot) {
 	sl.serving = false
 	sl.quiesce = quiesceState{}
-	unavailable := Outcome{Code: CodeUnavailable, Detail: "the slot's owner changes"}
-	for _, c := range sl.queue {
-		s.finish(c, unavailable)
-	}
+	s.endQueue(sl)
 	for _, w := range append(sl.waits, sl.reads...) {
 		o := unavailable
 		if w.wrote {
@@ -164,10 +164,18 @@ func (s *Shard) lost(now quorum.Instant, sl *slot) {
 		}
 		s.finishAll(w.calls, o)
 	}
-	sl.queue, sl.waits, sl.reads = nil, nil, nil
+	sl.waits, sl.reads = nil, nil
 	for _, a := range sl.sortedActors() {
 		s.kill(a, unavailable)
 	}
+}
+
+var unavailable = Outcome{Code: CodeUnavailable, Detail: "the slot's owner changes"}
+
+// endQueue ends the calls that came while the slot was being sealed.
+func (s *Shard) endQueue(sl *slot) {
+	s.finishAll(sl.queue, unavailable)
+	sl.queue = nil
 }
 
 // wait has an outcome leave when lsn is committed; the list is kept by lsn.
