@@ -1,6 +1,7 @@
 package local
 
 import (
+	"flag"
 	"fmt"
 	"maps"
 	"math"
@@ -335,16 +336,17 @@ func (c *crashAt) after() (fs *vfs.MemFS, states []*model, early bool) {
 	return c.clone, c.run.states[c.lo : c.hi+1], early
 }
 
+var (
+	firstSeed = flag.Uint64("crash-seed", 0, "first seed of TestCrash")
+	seeds     = flag.Uint64("crash-seeds", 12, "how many seeds TestCrash runs")
+)
+
 // TestCrash runs random commits and folds on a disk that loses what was not
 // synced, crashes at a random write, and expects what was acknowledged, and no
 // part of what was not begun (H05, H23).
 func TestCrash(t *testing.T) {
-	seeds := uint64(40)
-	if testing.Short() {
-		seeds = 8
-	}
 	var seen crashCounts
-	for seed := range seeds {
+	for seed := *firstSeed; seed < *firstSeed+*seeds; seed++ {
 		crashSeed(t, seed, &seen)
 	}
 	t.Logf("%+v", seen)

@@ -15,6 +15,7 @@
 //	20 slot 01                     the slot's base: position and rolling hash
 //	20 slot 02 actor lsn           record: one entry of the slot's log
 //	20 slot 03 actor 'b'           the actor folded: quorum.Base without marks
+//	20 slot 03 actor 'c'           wall time before which no own key is left
 //	20 slot 03 actor 'd' key       answer to a client's own key
 //	20 slot 03 actor 'k' key       the actor's ordered keys
 //	20 slot 03 actor 'm' source    highest send applied, by source

@@ -73,6 +73,9 @@ func classify(err error) error {
 // classifyOpen is classify for the errors of pebble.Open, where a file that is
 // missing or of another length is damage too.
 func classifyOpen(err error) error {
+	if err == nil {
+		return nil
+	}
 	if errors.Is(err, os.ErrNotExist) || strings.Contains(err.Error(), "object size mismatch") {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}

@@ -87,7 +87,11 @@ func (f *folder) fold(it *pebble.Iterator, upTo quorum.LSN, base slotBase) error
 	if err := f.moveBase(it, upTo, base); err != nil {
 		return err
 	}
-	entries, err := loadEntries(it, f.slot, f.actor, upTo)
+	actor, err := loadBase(it, f.slot, f.actor)
+	if err != nil {
+		return err
+	}
+	entries, err := loadEntries(it, f.slot, f.actor, actor.LSN, upTo)
 	if err != nil || len(entries) == 0 {
 		return err
 	}
@@ -97,10 +101,6 @@ func (f *folder) fold(it *pebble.Iterator, upTo quorum.LSN, base slotBase) error
 	}
 	if f.actor == "" {
 		return nil
-	}
-	actor, err := loadBase(it, f.slot, f.actor)
-	if err != nil {
-		return err
 	}
 	wasPending := len(actor.Outbox) > 0 || len(actor.Timers) > 0
 	records, err := decodeRecords(entries)
@@ -209,23 +209,50 @@ func (f *folder) expire(it *pebble.Iterator, actor *quorum.Base, records []*quor
 	if now < int64(f.s.retention) {
 		return nil
 	}
-	prefix := appendPart(nil, f.slot, f.actor, partExpiry)
-	end := appendExpiry(nil, f.slot, f.actor, now-int64(f.s.retention), "")
-	var expired [][]byte
-	for valid := it.SeekGE(prefix); valid && len(expired) < limit && bytes.Compare(it.Key(), end) < 0; valid = it.Next() {
-		expired = append(expired, bytes.Clone(it.Key()))
+	end := now - int64(f.s.retention) // what is older is forgotten
+	expired, all, err := f.expired(it, end, limit)
+	if err != nil || len(expired) == 0 {
+		return err
 	}
-	if err := it.Error(); err != nil {
-		return classify(err)
-	}
+	prefix := len(appendPart(nil, f.slot, f.actor, partExpiry))
+	var wall int64
 	for _, x := range expired {
-		wall := int64(binary.BigEndian.Uint64(x[len(prefix):]))
-		if err := f.forget(it, x, wall, x[len(prefix)+wallBytes:]); err != nil {
+		wall = int64(binary.BigEndian.Uint64(x[prefix:]))
+		if err := f.forget(it, x, wall, x[prefix+wallBytes:]); err != nil {
 			return err
 		}
 	}
+	if all {
+		wall = end
+	}
 	actor.OwnKeys -= len(expired)
-	return nil
+	cursor := appendPart(nil, f.slot, f.actor, partCursor)
+	return f.pb.Set(cursor, binary.BigEndian.AppendUint64(nil, uint64(wall)), nil)
+}
+
+// expired returns the keys of the first own keys that are older than end, limit of
+// them at most, and whether they are all. It looks from the cursor on, for before
+// it are only tombstones.
+func (f *folder) expired(it *pebble.Iterator, end int64, limit int) (keys [][]byte, all bool, err error) {
+	value, found, err := seek(it, appendPart(nil, f.slot, f.actor, partCursor))
+	if err != nil {
+		return nil, false, err
+	}
+	var cursor uint64
+	if found {
+		if cursor, err = decodeMark(value); err != nil {
+			return nil, false, err
+		}
+	}
+	first := appendExpiry(nil, f.slot, f.actor, int64(cursor), "")
+	last := appendExpiry(nil, f.slot, f.actor, end, "")
+	for valid := it.SeekGE(first); valid && bytes.Compare(it.Key(), last) < 0; valid = it.Next() {
+		if len(keys) == limit {
+			return keys, false, nil
+		}
+		keys = append(keys, bytes.Clone(it.Key()))
+	}
+	return keys, true, classify(it.Error())
 }
 
 // forget deletes one answer, unless the key has been answered again since.

@@ -213,6 +213,33 @@ func TestOwnKeysExpire(t *testing.T) {
 	}
 }
 
+// TestOwnKeysExpireInTurns lets more keys expire at once than one fold forgets.
+func TestOwnKeysExpireInTurns(t *testing.T) {
+	s := mustOpen(t, vfs.NewMem())
+	l := newLog(1)
+	hour := int64(time.Hour)
+	var entries []quorum.Entry
+	for i := range 3 * expirePerFold {
+		entries = append(entries, l.record(actorA, quorum.Record{Wall: hour + int64(i/100), Request: quorum.RequestID{Key: fmt.Sprint("k", i)}}))
+	}
+	appendEntries(t, s, 1, entries...)
+	fold(t, s, 1, actorA, l.last)
+	for left := 3 * expirePerFold; left > 0; {
+		left = max(left-expirePerFold, 0)
+		e := l.record(actorA, quorum.Record{Wall: 3 * hour})
+		appendEntries(t, s, 1, e)
+		fold(t, s, 1, actorA, e)
+		if n := must(s.LoadActor(1, actorA))(t).Base.OwnKeys; n != left {
+			t.Fatalf("%d own keys are counted, want %d", n, left)
+		}
+	}
+	for i := range entries {
+		if _, found, err := s.Answer(1, actorA, fmt.Sprint("k", i)); found || err != nil {
+			t.Fatalf("k%d: found %t, %v", i, found, err)
+		}
+	}
+}
+
 // TestFoldSuperseded holds a fold between what it read and what it writes, and
 // replaces the slot in between.
 func TestFoldSuperseded(t *testing.T) {
@@ -221,10 +248,6 @@ func TestFoldSuperseded(t *testing.T) {
 	e := l.record(actorA, quorum.Record{HasState: true, State: []byte("old")})
 	appendEntries(t, s, 1, e)
 	g := s.gate(1)
-	g.mu.Lock() // the fold has to pass here twice
-	g.mu.Unlock()
-
-	// Between them, as a Discard does it: the generation moves.
 	hold := s.db.NewBatch()
 	f := folder{s: s, slot: 1, actor: actorA, pb: hold}
 	if err := f.run(e.LSN, slotBase{e.Position(), e.Hash}); err != nil {
@@ -248,7 +271,7 @@ func TestFoldSuperseded(t *testing.T) {
 // store holds (H28).
 func TestStoreStaysBounded(t *testing.T) {
 	s := mustOpen(t, vfs.NewMem())
-	const rounds, perRound, actors = 60, 64, 4
+	const rounds, perRound, actors = 36, 64, 4
 	l := newLog(1)
 	live := 0
 	var most, mostDisk uint64

@@ -26,6 +26,7 @@ const (
 // The byte after the actor.
 const (
 	partBase     = 'b'
+	partCursor   = 'c'
 	partAnswer   = 'd'
 	partKey      = 'k'
 	partReceived = 'm'

@@ -1,9 +1,34 @@
 package local
 
 import (
+	"os"
+	"os/exec"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+const leakyEnv = "ACTORMESH_LOCAL_LEAKY"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(leakyEnv) != "" {
+		os.Exit(m.Run())
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// ownProcess runs the test in a process of its own, and reports whether this is
+// it: Pebble leaves goroutines behind where it fails to open.
+func ownProcess(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv(leakyEnv) != "" {
+		return true
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=60s")
+	cmd.Env = append(os.Environ(), leakyEnv+"=1")
+	out, err := cmd.CombinedOutput()
+	if t.Logf("%s", out); err != nil {
+		t.Error(err)
+	}
+	return false
+}

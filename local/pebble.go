@@ -21,6 +21,7 @@ const (
 	memTablesBeforeStall = 4
 	l0FilesBeforeStall   = 64
 	bloomBitsPerKey      = 10
+	tableBytes           = 4 << 20
 	slowDiskThreshold    = 5 * time.Second
 	discardFlushDelay    = 10 * time.Second // space of a discarded slot comes back after it
 )
@@ -30,7 +31,7 @@ const (
 func (s *Store) pebbleOptions(o Options) *pebble.Options {
 	opts := &pebble.Options{
 		FormatMajorVersion:          pebbleFormat,
-		CacheSize:                   o.CacheBytes,
+		CacheSize:                   o.CacheBytes + memTablesBeforeStall*int64(o.MemTableBytes), // Pebble takes memtables off it
 		MemTableSize:                o.MemTableBytes,
 		MemTableStopWritesThreshold: memTablesBeforeStall,
 		L0CompactionThreshold:       4,
@@ -41,8 +42,10 @@ func (s *Store) pebbleOptions(o Options) *pebble.Options {
 		Logger:                      pebbleLogger{s},
 		EventListener:               s.eventListener(),
 	}
-	// A dedup key is missing far more often than it is found.
+	// A dedup key is missing far more often than it is found. Filter and index are
+	// read whole, so that tables must not be large.
 	for i := range opts.Levels {
+		opts.TargetFileSizes[i] = tableBytes
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBitsPerKey)
 	}
 	// Reads of cold actors must not set off compactions.
@@ -58,7 +61,7 @@ func (s *Store) pebbleOptions(o Options) *pebble.Options {
 
 func (s *Store) eventListener() *pebble.EventListener {
 	return &pebble.EventListener{
-		BackgroundError: func(err error) { s.fail(fmt.Errorf("in the background: %w", classify(err))) },
+		BackgroundError: s.backgroundError,
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
 			s.fail(damaged("%s: %v", info.Path, info.Details))
 		},
@@ -68,6 +71,16 @@ func (s *Store) eventListener() *pebble.EventListener {
 		},
 		WriteStallEnd: func() { s.log.Info("writes go on") },
 		LowDiskSpace:  func(info pebble.LowDiskSpaceInfo) { s.log.Warn("disk space is low", "what", info.String()) },
+	}
+}
+
+// backgroundError is told of failed flushes and compactions, which Pebble repeats
+// without a pause. Of a store that does not open nobody would end that.
+func (s *Store) backgroundError(err error) {
+	s.fail(fmt.Errorf("in the background: %w", classify(err)))
+	if s.opening.Load() || s.stuck.Load() {
+		s.stuck.Store(true)
+		runtime.Goexit()
 	}
 }
 

@@ -37,7 +37,7 @@ func readEntries(it *pebble.Iterator, slot quorum.SlotID, which []quorum.TailEnt
 	for i := range which {
 		t := &which[i]
 		key = appendRecordKey(key[:0], slot, t.Actor, t.LSN)
-		if !it.SeekGE(key) || !bytes.Equal(it.Key(), key) {
+		if !it.SeekPrefixGE(key) { // the prefix of a key is the whole key
 			break
 		}
 		e, err := entryAt(it, t.Actor)
@@ -106,10 +106,10 @@ func (s *Store) LoadActor(slot quorum.SlotID, actor quorum.ActorKey) (ActorImage
 }
 
 func loadActor(it *pebble.Iterator, slot quorum.SlotID, actor quorum.ActorKey) (img ActorImage, err error) {
-	if img.Entries, err = loadEntries(it, slot, actor, ^quorum.LSN(0)); err != nil {
+	if img.Base, err = loadBase(it, slot, actor); err != nil {
 		return img, err
 	}
-	if img.Base, err = loadBase(it, slot, actor); err != nil {
+	if img.Entries, err = loadEntries(it, slot, actor, img.Base.LSN, ^quorum.LSN(0)); err != nil {
 		return img, err
 	}
 	for _, marks := range []struct {
@@ -128,9 +128,14 @@ func loadActor(it *pebble.Iterator, slot quorum.SlotID, actor quorum.ActorKey) (
 	return img, classify(it.Error())
 }
 
-// loadEntries returns the actor's entries up to upTo that are in the log.
-func loadEntries(it *pebble.Iterator, slot quorum.SlotID, actor quorum.ActorKey, upTo quorum.LSN) (entries []quorum.Entry, err error) {
-	first := appendRecordKey(nil, slot, actor, 0)
+// loadEntries returns the actor's entries after base, where it is folded to, up to
+// upTo. To look from the first one on would pass over the tombstones of all that
+// were folded lately.
+func loadEntries(it *pebble.Iterator, slot quorum.SlotID, actor quorum.ActorKey, base, upTo quorum.LSN) (entries []quorum.Entry, err error) {
+	if base >= upTo {
+		return nil, nil
+	}
+	first := appendRecordKey(nil, slot, actor, base+1)
 	last := appendRecordKey(nil, slot, actor, upTo)
 	for valid := it.SeekGE(first); valid && bytes.Compare(it.Key(), last) <= 0; valid = it.Next() {
 		e, err := entryAt(it, actor)
@@ -157,7 +162,7 @@ func loadBase(it *pebble.Iterator, slot quorum.SlotID, actor quorum.ActorKey) (*
 
 // seek returns the key's value, which is good until the iterator moves.
 func seek(it *pebble.Iterator, key []byte) (value []byte, found bool, err error) {
-	if !it.SeekGE(key) || !bytes.Equal(it.Key(), key) {
+	if !it.SeekPrefixGE(key) { // the prefix of a key is the whole key
 		return nil, false, classify(it.Error())
 	}
 	value, err = it.ValueAndErr()

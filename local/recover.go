@@ -192,7 +192,7 @@ func (v *verifier) addPart(key, value []byte) (err error) {
 		ok = len(name) == 0
 	case partAnswer:
 		_, err = quorum.DecodeAnswer(value)
-	case partReceived, partSent:
+	case partReceived, partSent, partCursor:
 		_, err = decodeMark(value)
 	case partExpiry:
 		ok = len(name) >= wallBytes && len(value) == 0

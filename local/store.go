@@ -23,7 +23,7 @@ import (
 type Options struct {
 	FS            vfs.FS        // default: the operating system's
 	Name          string        // the node's name; the directory keeps it and refuses any other. Default: not checked
-	CacheBytes    int64         // of the block cache; default 32 MiB
+	CacheBytes    int64         // of the block cache, memtables aside; default 32 MiB
 	MemTableBytes uint64        // of one memtable, of which there are 4 at most; default 16 MiB
 	Retention     time.Duration // of answers to clients' own keys and of silent sessions; default 1 h
 	Logger        *slog.Logger  // default: slog.Default()
@@ -90,6 +90,7 @@ type Store struct {
 	stalls   atomic.Int64
 
 	failure atomic.Pointer[error]
+	opening atomic.Bool
 	stuck   atomic.Bool // Pebble cannot be closed any more
 	fatal   chan error
 }
@@ -180,32 +181,39 @@ func (s *Store) open(o Options) error {
 	return nil
 }
 
-// openPebble opens Pebble in a goroutine of its own, which a fatal error ends.
-func (s *Store) openPebble(o Options) (err error) {
-	opts := s.pebbleOptions(o)
-	opts.Lock = s.lock
-	opts.EnsureDefaults()
-	s.opts = opts
-	done := make(chan struct{})
+// openPebble opens Pebble in a goroutine of its own, for a failure on the way may
+// end that goroutine, or leave it waiting for ever.
+func (s *Store) openPebble(o Options) error {
+	s.opts = s.pebbleOptions(o)
+	s.opts.Lock = s.lock
+	s.opts.EnsureDefaults()
+	s.opening.Store(true)
+	defer s.opening.Store(false)
+	type result struct {
+		db  *pebble.DB
+		err error
+	}
+	opened := make(chan result, 1)
 	go func() {
-		defer close(done)
 		defer func() {
 			if p := recover(); p != nil {
-				err = damaged("%v", p)
+				opened <- result{err: damaged("%v", p)}
 			}
 		}()
-		s.db, err = pebble.Open(s.dir, opts)
+		db, err := pebble.Open(s.dir, s.opts)
+		opened <- result{db, err}
 	}()
-	<-done
-	switch {
-	case err != nil && strings.Contains(err.Error(), "format major version"):
-		return fmt.Errorf("%w: %w", ErrFormat, err)
-	case err != nil:
-		return classifyOpen(err)
-	case s.db == nil:
-		return s.Err()
+	select {
+	case err := <-s.fatal:
+		s.stuck.Store(true)
+		return err
+	case r := <-opened:
+		s.db = r.db
+		if r.err != nil && strings.Contains(r.err.Error(), "format major version") {
+			return fmt.Errorf("%w: %w", ErrFormat, r.err)
+		}
+		return classifyOpen(r.err)
 	}
-	return nil
 }
 
 // checkFormat checks the version of the store, and reports whether it holds
