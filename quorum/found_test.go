@@ -133,7 +133,9 @@ func (b *birth) check() bool {
 		case first == nil:
 			first = n
 		default:
-			same := func(c, d Candidate) bool { return c.Start == d.Start && c.Name == d.Name && string(c.Body) == string(d.Body) }
+			same := func(c, d Candidate) bool {
+				return c.Start == d.Start && c.Name == d.Name && string(c.Body) == string(d.Body)
+			}
 			if !slices.EqualFunc(first.founded, n.founded, same) {
 				b.t.Fatalf("%s founded with %v, %s with %v", first.name, first.founded, n.name, n.founded)
 			}

@@ -172,9 +172,6 @@ func NewRegister(self Start, saved *RegisterState, seed uint64) *Register {
 // never modified.
 func (r *Register) View() *Decree { return &r.state.View }
 
-// Self returns the start that this register is of.
-func (r *Register) Self() Start { return r.self }
-
 // Stats returns the counts so far.
 func (r *Register) Stats() RegisterStats { return r.stats }
 

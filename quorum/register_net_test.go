@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -131,7 +132,7 @@ func (n *registerNet) observe(p *registerProc, m *RegisterMessage) {
 		if n.values[m.Version] == nil {
 			n.values[m.Version] = map[Number]*Decree{}
 		}
-		if old := n.values[m.Version][m.Number]; old != nil && !old.Same(&m.View) {
+		if old := n.values[m.Version][m.Number]; old != nil && !sameDecree(old, &m.View) {
 			n.broken("number %s of %s proposes two values", m.Number, m.Version)
 		}
 		n.values[m.Version][m.Number] = &m.View
@@ -153,7 +154,7 @@ func (n *registerNet) vote(id NodeID, base Version, number Number) {
 // one number by a majority of the voters of the one before it.
 func (n *registerNet) checkLearned(p *registerProc, v *Decree) {
 	if old := n.decided[v.Version]; old != nil {
-		if !old.Same(v) {
+		if !sameDecree(old, v) {
 			n.broken("Agreement: %s and %s", renderDecree(old), renderDecree(v))
 		}
 		return
@@ -168,7 +169,7 @@ func (n *registerNet) checkLearned(p *registerProc, v *Decree) {
 		return
 	}
 	for number, value := range n.values[base.Version] {
-		if !value.Same(v) {
+		if !sameDecree(value, v) {
 			continue
 		}
 		votes := slices.Clone(n.votes[base.Version][number])
@@ -247,7 +248,7 @@ func (n *registerNet) run(d time.Duration, rng *rand.Rand) {
 func (n *registerNet) found(voters []NodeID, procs ...*registerProc) {
 	view := Decree{Version: Version{1, 1}, Voters: voters, Body: []byte("1")}
 	for _, p := range procs {
-		view.Starts = joinStart(view.Starts, p.reg.Self())
+		view.Starts = joinStart(view.Starts, p.reg.self)
 	}
 	for _, p := range procs {
 		p.reg.Adopt(n.now, view)
@@ -356,4 +357,9 @@ func nodeIDs(ids ...NodeID) []NodeID { return ids }
 
 func fatalf(t *testing.T) func(string, ...any) {
 	return func(format string, args ...any) { t.Helper(); t.Fatalf(format, args...) }
+}
+
+// sameDecree reports whether d and e are the same decision.
+func sameDecree(d, e *Decree) bool {
+	return d.Version == e.Version && slices.Equal(d.Voters, e.Voters) && bytes.Equal(d.Body, e.Body)
 }

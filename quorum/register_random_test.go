@@ -94,7 +94,7 @@ func (c *registerChaos) checkCoordinators() {
 			if p.reg == nil || q.reg == nil {
 				continue
 			}
-			if v, w := p.reg.View(), q.reg.View(); v.Version == w.Version && !v.Same(w) {
+			if v, w := p.reg.View(), q.reg.View(); v.Version == w.Version && !sameDecree(v, w) {
 				c.broken("NoSplitBrain: %s and %s", renderDecree(v), renderDecree(w))
 			}
 		}

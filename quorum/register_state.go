@@ -1,7 +1,6 @@
 package quorum
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"slices"
@@ -42,11 +41,6 @@ const (
 	MaxMembers     = 1024
 	MaxDecreeBytes = 3 << 20 // of the body
 )
-
-// Same reports whether d and e are the same decision.
-func (d *Decree) Same(e *Decree) bool {
-	return d.Version == e.Version && slices.Equal(d.Voters, e.Voters) && bytes.Equal(d.Body, e.Body)
-}
 
 // IsVoter reports whether the node votes on the view after d.
 func (d *Decree) IsVoter(id NodeID) bool { return slices.Contains(d.Voters, id) }

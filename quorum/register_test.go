@@ -62,7 +62,7 @@ func runRegisterCommand(t *testing.T, n *registerNet, d *datadriven.TestData, ou
 			next.Starts = slices.DeleteFunc(next.Starts, func(s Start) bool { return s.Node == id })
 		}
 		for _, id := range scanNodes(t, d, "join") {
-			next.Starts = joinStart(next.Starts, n.proc(id, false).reg.Self())
+			next.Starts = joinStart(next.Starts, n.proc(id, false).reg.self)
 		}
 		if err := p.reg.Propose(n.now, next); err != nil {
 			fmt.Fprintf(out, "error: %v\n", err)

@@ -268,7 +268,7 @@ func (node *controlNode) dispatch(r *ControlReady) {
 			continue
 		}
 		epoch := node.slots[s].row.Epoch
-		node.later(5*time.Millisecond, func(c *Control) {
+		node.later(time.Duration(1+n.rng.IntN(60))*time.Millisecond, func(c *Control) {
 			c.Report(n.now, SlotReport{Kind: ReportQuiesced, Slot: s, Ballot: quorum.Ballot{Epoch: quorum.Epoch(epoch), Boot: node.boot}})
 		})
 	}

@@ -77,7 +77,12 @@ func TestJoin(t *testing.T) {
 	}
 	took := n.until(10*time.Second, "four join", func() bool { return len(n.newest().Members) == 5 && n.settled() })
 	n.until(10*time.Second, "slots are spread", func() bool { return len(owned(n.newest())) == 5 && n.settled() })
-	t.Logf("joined in %v, %d views", took, n.newest().Epoch)
+	n.run(5 * time.Second)
+	views := n.newest().Epoch
+	t.Logf("joined in %v, %d views", took, views)
+	if views > 14 {
+		t.Errorf("it took %d views: slots that stop together are to move together", views)
+	}
 	if voters := len(n.newest().Voters); voters != 5 {
 		t.Errorf("%d voters", voters)
 	}
