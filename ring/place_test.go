@@ -173,7 +173,7 @@ func seedsAnd(n uint64, found ...uint64) (seeds []uint64) {
 }
 
 func TestPlaceFromNothing(t *testing.T) {
-	for seed := range uint64(400) {
+	for seed := range uint64(150) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		sh := shape{1 + rnd.IntN(6), 1 + rnd.Uint32N(5)}
 		members := sh.members(rnd, 1+rnd.IntN(14))
@@ -234,7 +234,7 @@ func TestPlaceMovement(t *testing.T) {
 // TestPlaceChurn is the same with zones, where a step may have to move more:
 // the table stays within bounds.
 func TestPlaceChurn(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range uint64(30) {
 		rnd := rand.New(rand.NewPCG(seed, 3))
 		sh := shape{2 + rnd.IntN(5), 1 + rnd.Uint32N(4)}
 		slots, r := 1+rnd.IntN(256), 1+rnd.IntN(4)
@@ -351,7 +351,7 @@ func TestPlaceDropsLearners(t *testing.T) {
 
 // TestPlaceCounts: the loads that decide are those of the table.
 func TestPlaceCounts(t *testing.T) {
-	for seed := range uint64(50) {
+	for seed := range uint64(30) {
 		rnd := rand.New(rand.NewPCG(seed, 8))
 		sh := shape{1 + rnd.IntN(3), 1 + rnd.Uint32N(3)}
 		members := sh.members(rnd, 4+rnd.IntN(4))

@@ -354,7 +354,7 @@ func (w *world) checkSettled() error {
 
 func TestPlanConverges(t *testing.T) {
 	met := map[string]int{}
-	for seed := range uint64(40) {
+	for seed := range uint64(20) {
 		rnd := rand.New(rand.NewPCG(seed, 4))
 		w := newWorld(seed, shape{1 + rnd.IntN(4), 1 + rnd.Uint32N(3)}, 1+rnd.IntN(5), 1+rnd.IntN(64), 1+rnd.IntN(3))
 		for range 60 {
@@ -388,7 +388,7 @@ func TestPlanConverges(t *testing.T) {
 // though placement begins anew from each view.
 func TestPlanWastesLittle(t *testing.T) {
 	wasted, changed := 0, 0
-	for seed := range uint64(30) {
+	for seed := range uint64(12) {
 		w := newWorld(seed, shape{1 + int(seed%3), 1 + uint32(seed%2)}, 4, 128, 3)
 		for range 4 {
 			if seed%2 == 0 {

@@ -541,3 +541,15 @@ func TestPlanNeediestFirst(t *testing.T) {
 		t.Errorf("%d slots are copied", copied)
 	}
 }
+
+func TestPlanBoundsMembers(t *testing.T) {
+	members := quickMembers(MaxMembers)
+	v, err := Found(members, 1, 1, []NodeID{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := mustNext(t, v, Input{Coordinator: 1, Joins: []Member{{ID: MaxMembers + 1}}}) // chooses voters
+	if len(next.Members) != MaxMembers {
+		t.Errorf("%d members", len(next.Members))
+	}
+}

@@ -31,7 +31,8 @@ func (p *planner) chooseVoters() {
 	case len(gone) > 0 && len(voters) < MaxVoters:
 		voters = append(voters, gone[0])
 	case !slices.ContainsFunc(voters, p.dead):
-		voters = p.dropVoter(voters)
+		i, _ := p.crowdedVoter(voters)
+		voters = slices.Delete(voters, i, i+1)
 	}
 	voters = p.spreadVoters(voters)
 	// The rank of those who stay does not change.
@@ -105,13 +106,6 @@ func (p *planner) crowdedVoter(voters []NodeID) (index, crowd int) {
 		}
 	}
 	return index, crowd
-}
-
-func (p *planner) dropVoter(voters []NodeID) []NodeID {
-	if i, _ := p.crowdedVoter(voters); i >= 0 {
-		return slices.Delete(voters, i, i+1)
-	}
-	return voters
 }
 
 // spreadVoters gives the vote of a crowded zone to a zone that has at least two
