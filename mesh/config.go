@@ -136,12 +136,8 @@ type Config struct {
 	MaxKeyBytes int
 
 	// MaxRecordBytes is the most that one turn's record takes. If zero, 4 MiB.
-	// At least MaxValueBytes, at most half of MaxFrameBytes.
+	// At least MaxValueBytes, at most 4 MiB: a message between nodes takes 8.
 	MaxRecordBytes int
-
-	// MaxFrameBytes is the most that one message between nodes takes. If zero,
-	// 8 MiB. At most 64 MiB.
-	MaxFrameBytes int
 
 	// MaxEffects is the most sends and timers of one turn. If zero, 1024.
 	MaxEffects int
@@ -162,7 +158,7 @@ const (
 	maxDrift       = 0.2
 	minTokenBytes  = 16
 	maxValueBytes  = 4 << 20
-	maxFrameBytes  = 64 << 20
+	maxRecordBytes = 4 << 20
 )
 
 var (
@@ -194,7 +190,6 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.MaxValueBytes, 1<<20)
 	setDefault(&c.MaxKeyBytes, 1<<10)
 	setDefault(&c.MaxRecordBytes, 4<<20)
-	setDefault(&c.MaxFrameBytes, 8<<20)
 	setDefault(&c.MaxEffects, 1024)
 	setDefault(&c.MaxHTTPConns, 4096)
 	return c, c.validate()
@@ -278,8 +273,7 @@ func (c *Config) validateNumbers() error {
 		{"fold-bytes", c.FoldBytes, 1, 1 << 30},
 		{"max-value-bytes", c.MaxValueBytes, 1, maxValueBytes},
 		{"max-key-bytes", c.MaxKeyBytes, 1, 64 << 10},
-		{"max-frame-bytes", c.MaxFrameBytes, 64 << 10, maxFrameBytes},
-		{"max-record-bytes", c.MaxRecordBytes, c.MaxValueBytes, c.MaxFrameBytes / 2},
+		{"max-record-bytes", c.MaxRecordBytes, c.MaxValueBytes, maxRecordBytes},
 		{"max-effects", c.MaxEffects, 1, 1 << 16},
 		{"max-http-conns", c.MaxHTTPConns, 1, 1 << 20},
 	} {

@@ -167,7 +167,7 @@ func (n *Node) openShards() error {
 		return err
 	}
 	conf := core.ShardConfig{
-		Self: n.id, Boot: n.boot, Lease: max(n.conf.Lease, 0),
+		Self: n.id, Boot: n.boot, Lease: max(n.conf.Lease, 0), Drift: n.conf.Drift,
 		FoldRecords: n.conf.FoldRecords, FoldBytes: n.conf.FoldBytes,
 		Retention: n.conf.Retention, RecordBytes: n.conf.MaxRecordBytes,
 	}

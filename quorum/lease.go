@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// MaxDrift is the bound on how much faster or slower than true time a node's
-// clock runs: 1 %. Leases are safe as long as every clock keeps it; writes are
+// MaxDrift is how much faster or slower than true time a node's clock may run,
+// as a part of 1, where nothing else is configured: 1 %. Leases are safe as long as every clock keeps it; writes are
 // fenced by ballots whatever the clocks do.
 const MaxDrift = 0.01
 
 // LeaseMargin is how much shorter than term an owner counts a lease, so that
 // the slowest owner's count ends before the fastest replica's: at least
-// 2ρT/(1+ρ), ρ being MaxDrift.
-func LeaseMargin(term time.Duration) time.Duration {
-	return time.Duration(2*MaxDrift/(1+MaxDrift)*float64(term)) + time.Millisecond
+// 2ρT/(1+ρ), ρ being the bound on the drift of each clock.
+func LeaseMargin(term time.Duration, drift float64) time.Duration {
+	return time.Duration(2*drift/(1+drift)*float64(term)) + time.Millisecond
 }
 
 // Leases are one shard's half of the leases between this node and its peers, in
@@ -25,6 +25,7 @@ func LeaseMargin(term time.Duration) time.Duration {
 //	  counts on it till s+T-margin  ◄── granted ──   waits till h+T
 type Leases struct {
 	term    time.Duration
+	margin  time.Duration
 	quiet   Instant // after a start: grant nothing and promise nobody else before
 	seals   Epoch   // highest slot epoch of a seal, waiting or granted
 	granted map[NodeID]Instant
@@ -37,12 +38,14 @@ type heardBeat struct {
 	epoch Epoch
 }
 
-// NewLeases returns the leases of a node that starts now. Of what it granted
+// NewLeases returns the leases of a node that starts now, with a clock that
+// keeps the bound drift. Of what it granted
 // before it knows nothing, so it is quiet for one term. A term of 0 turns leases
 // off: nothing is granted, nothing is held, and no seal waits.
-func NewLeases(now Instant, term time.Duration) *Leases {
+func NewLeases(now Instant, term time.Duration, drift float64) *Leases {
 	return &Leases{
 		term:    term,
+		margin:  LeaseMargin(term, drift),
 		quiet:   now.Add(term),
 		granted: map[NodeID]Instant{},
 		heard:   map[NodeID]heardBeat{},
@@ -89,7 +92,7 @@ func (l *Leases) Bound(self, promised, next NodeID, epoch Epoch) Instant {
 // Grant notes that peer answered the heartbeat that this node sent at sent with
 // a lease.
 func (l *Leases) Grant(peer NodeID, sent Instant) {
-	if until := sent.Add(l.term - LeaseMargin(l.term)); until > l.held[peer] {
+	if until := sent.Add(l.term - l.margin); until > l.held[peer] {
 		l.held[peer] = until
 	}
 }

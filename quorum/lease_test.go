@@ -10,12 +10,12 @@ import (
 // the owner's count ends first, also where a nanosecond was rounded away.
 func TestLeaseMargin(t *testing.T) {
 	for _, term := range []time.Duration{10 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond, time.Second, time.Minute, time.Hour} {
-		owner := float64(term-LeaseMargin(term)) / (1 - MaxDrift) // in true time
+		owner := float64(term-LeaseMargin(term, MaxDrift)) / (1 - MaxDrift) // in true time
 		replica := float64(term) / (1 + MaxDrift)
 		if owner >= replica {
 			t.Errorf("%v: the owner counts %v, the replica %v", term, time.Duration(owner), time.Duration(replica))
 		}
-		if m := LeaseMargin(term); m <= 0 || m > term/5 {
+		if m := LeaseMargin(term, MaxDrift); m <= 0 || m > term/5 {
 			t.Errorf("%v: margin %v", term, m)
 		}
 	}
@@ -25,13 +25,13 @@ const leaseTerm = 500 * time.Millisecond
 
 // leases returns the leases of a node that started at 0 and is quiet no more.
 func leases() (*Leases, Instant) {
-	return NewLeases(0, leaseTerm), Instant(leaseTerm)
+	return NewLeases(0, leaseTerm, MaxDrift), Instant(leaseTerm)
 }
 
 // TestLeaseQuiet: a node that starts has forgotten what it granted. For a term
 // it grants nothing, and promises nobody but the promised owner.
 func TestLeaseQuiet(t *testing.T) {
-	l := NewLeases(1000, leaseTerm)
+	l := NewLeases(1000, leaseTerm, MaxDrift)
 	end := Instant(1000).Add(leaseTerm)
 	if l.Hear(end-1, 2, 1, 1) {
 		t.Error("granted while quiet")
@@ -107,7 +107,7 @@ func TestLeaseRelease(t *testing.T) {
 
 // TestLeaseOff: with a term of 0 nothing is granted, held or waited for.
 func TestLeaseOff(t *testing.T) {
-	l := NewLeases(5, 0)
+	l := NewLeases(5, 0, MaxDrift)
 	if l.Hear(10, 2, 1, 1) {
 		t.Error("granted")
 	}
@@ -125,7 +125,7 @@ func TestLeaseHeld(t *testing.T) {
 		t.Errorf("held until %d with no lease", got)
 	}
 	l.Grant(2, now)
-	want := now.Add(leaseTerm - LeaseMargin(leaseTerm))
+	want := now.Add(leaseTerm - LeaseMargin(leaseTerm, MaxDrift))
 	if got := l.HeldUntil(1, []NodeID{1, 2, 3}, all); got != want {
 		t.Errorf("held until %d, want %d", got, want)
 	}

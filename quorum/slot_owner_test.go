@@ -8,7 +8,7 @@ import (
 // sealer returns the slot of node 1, which owns it at 2.1 with 2 and 3, has
 // nothing, and fetches 1.1:1-4 from 2.
 func sealer(t *testing.T) (*Env, *Slot, []Entry) {
-	env := &Env{Self: 1, Boot: 1, Leases: NewLeases(0, 0), Enabled: true}
+	env := &Env{Self: 1, Boot: 1, Leases: NewLeases(0, 0, MaxDrift), Enabled: true}
 	s := NewSlot(0, env, SlotState{})
 	s.SetRow(1, 2, Row{Epoch: 2, Replicas: []NodeID{1, 2, 3}})
 	entries := chain(Position{}, 0, ballots(1, 4)...)
@@ -229,7 +229,7 @@ func TestSlotLearnerCaughtUp(t *testing.T) {
 // TestLeaseSealsOfAppends: a promise made by an append, and one that was made
 // before a restart, keep owners that know less from getting leases too.
 func TestLeaseSealsOfAppends(t *testing.T) {
-	env := &Env{Self: 2, Boot: 1, Leases: NewLeases(0, leaseTerm), Enabled: true}
+	env := &Env{Self: 2, Boot: 1, Leases: NewLeases(0, leaseTerm, MaxDrift), Enabled: true}
 	s := NewSlot(0, env, SlotState{})
 	now := Instant(2 * leaseTerm)
 	if !env.Leases.Hear(now, 1, 1, 5) {
@@ -242,7 +242,7 @@ func TestLeaseSealsOfAppends(t *testing.T) {
 	if env.Leases.Hear(now, 1, 1, 8) || !env.Leases.Hear(now, 3, 1, 9) {
 		t.Error("granted to one that does not know the promised epoch, or not to one that does")
 	}
-	leases := NewLeases(0, leaseTerm)
+	leases := NewLeases(0, leaseTerm, MaxDrift)
 	NewSlot(0, &Env{Leases: leases}, SlotState{Promise: Promise{Ballot{9, 1}, 3}})
 	if leases.Hear(now, 1, 1, 8) || !leases.Hear(now, 3, 1, 9) {
 		t.Error("after a restart: granted to one that does not know the promised epoch, or not to one that does")

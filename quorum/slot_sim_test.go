@@ -188,7 +188,7 @@ func (n *slotNode) start(enabled bool) {
 	m := n.mesh
 	n.up = true
 	n.boot++
-	n.env = &Env{Self: n.id, Boot: n.boot, Leases: NewLeases(n.now(), m.term), Enabled: enabled}
+	n.env = &Env{Self: n.id, Boot: n.boot, Leases: NewLeases(n.now(), m.term, MaxDrift), Enabled: enabled}
 	n.slots, n.batches, n.wants = nil, nil, nil
 	n.life = make([]slotLife, len(n.disks))
 	n.memory = make([]slotDisk, len(n.disks))

@@ -31,7 +31,7 @@ func ballots(epoch Epoch, n int) []Ballot {
 // replica returns the slot of node 2, of which node 1 is the owner at 2.1. Its
 // log holds 1.1:1-3 2.1:4-6, all durable, and 4 are committed.
 func replica(t *testing.T) (*Env, *Slot) {
-	env := &Env{Self: 2, Boot: 1, Leases: NewLeases(0, 0), Enabled: true}
+	env := &Env{Self: 2, Boot: 1, Leases: NewLeases(0, 0, MaxDrift), Enabled: true}
 	s := NewSlot(0, env, SlotState{})
 	s.SetRow(1, 2, Row{Epoch: 2, Replicas: []NodeID{1, 2, 3}})
 	entries := chain(Position{}, 0, append(ballots(1, 3), ballots(2, 3)...)...)
@@ -187,6 +187,7 @@ func TestSlotStagedNonsense(t *testing.T) {
 		{"a ballot above the sender's", two, SlotState{Base: base, Tail: []TailEntry{entry(11, three, two)}}, false},
 		{"a ballot below the promise", one, SlotState{Base: Position{one, 10}}, false},
 		{"less than what is here", two, SlotState{Base: Position{two, 5}}, false},
+		{"less than is committed", three, SlotState{Base: Position{three, 3}}, false},
 		{"an older log", two, SlotState{Base: Position{one, 50}}, false},
 		{"the end of all numbers", two, SlotState{Base: Position{two, 1<<64 - 1}}, false},
 	} {
@@ -204,7 +205,7 @@ func TestSlotStagedNonsense(t *testing.T) {
 // TestSlotNotEnabled checks that a node whose start is not registered promises
 // nothing and seals nothing, and begins once it is.
 func TestSlotNotEnabled(t *testing.T) {
-	env := &Env{Self: 1, Boot: 1, Leases: NewLeases(0, 0)}
+	env := &Env{Self: 1, Boot: 1, Leases: NewLeases(0, 0, MaxDrift)}
 	s := NewSlot(0, env, SlotState{})
 	s.SetRow(1, 1, Row{Epoch: 1, Replicas: []NodeID{1, 2}})
 	s.Step(1, 2, &Message{Kind: MsgSeal, Ballot: Ballot{2, 1}})
@@ -226,7 +227,7 @@ func TestSlotNotEnabled(t *testing.T) {
 // TestSlotWindow lets an owner take over a log longer than what may be sent
 // without an acknowledgement, and then holds it to that.
 func TestSlotWindow(t *testing.T) {
-	env := &Env{Self: 1, Boot: 1, Leases: NewLeases(0, 0), Enabled: true}
+	env := &Env{Self: 1, Boot: 1, Leases: NewLeases(0, 0, MaxDrift), Enabled: true}
 	s := NewSlot(0, env, SlotState{Base: Position{Ballot{1, 1}, 1 << 20}})
 	s.SetRow(1, 2, Row{Epoch: 2, Replicas: []NodeID{1, 2, 3}})
 	for _, id := range []NodeID{1, 2} {
@@ -294,7 +295,7 @@ func FuzzSlotStep(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		a := &slotAttack{data: data}
-		a.env = &Env{Self: 2, Boot: 1, Leases: NewLeases(0, 500*time.Millisecond), Enabled: true}
+		a.env = &Env{Self: 2, Boot: 1, Leases: NewLeases(0, 500*time.Millisecond, MaxDrift), Enabled: true}
 		a.slot = NewSlot(0, a.env, SlotState{})
 		for len(a.data) > 0 {
 			a.step()

@@ -81,7 +81,6 @@ func (o *startOptions) addFlags(cmd *cobra.Command) {
 	f.IntVar(&c.MaxValueBytes, "max-value-bytes", 1<<20, "the most of an argument, a reply, a struct or a value")
 	f.IntVar(&c.MaxKeyBytes, "max-key-bytes", 1<<10, "the most of an ordered key")
 	f.IntVar(&c.MaxRecordBytes, "max-record-bytes", 4<<20, "the most of one turn's record")
-	f.IntVar(&c.MaxFrameBytes, "max-frame-bytes", 8<<20, "the most of one message between nodes")
 	f.IntVar(&c.MaxEffects, "max-effects", 1024, "the most sends and timers of one turn")
 	f.IntVar(&c.MaxHTTPConns, "max-http-conns", 4096, "the most HTTP connections at a time")
 	f.StringVar(&o.logFormat, "log-format", "auto", "text, json, or auto: text on a terminal, else json")

@@ -173,7 +173,7 @@ func (node *controlNode) start() *controlNode {
 	node.life++
 	node.conf.Start = quorum.Start{Node: node.id, Boot: node.boot, Nonce: quorum.Nonce(n.rng.Uint64() | 1)}
 	node.conf.Seed = n.rng.Uint64()
-	node.leases = quorum.NewLeases(n.now, n.lease)
+	node.leases = quorum.NewLeases(n.now, n.lease, quorum.MaxDrift)
 	node.addrs = map[quorum.NodeID]string{}
 	node.registered, node.retired, node.stop = false, false, nil
 	for i := range node.slots {

@@ -12,6 +12,7 @@ type ShardConfig struct {
 	Self  quorum.NodeID
 	Boot  quorum.Boot
 	Lease time.Duration // term of leases; 0 turns them off
+	Drift float64       // bound on the drift of a clock, default quorum.MaxDrift
 
 	FoldRecords  int           // fold an actor after that many records, default 64
 	FoldBytes    int           // or that many bytes of them, default 256 KiB
@@ -26,6 +27,7 @@ type ShardConfig struct {
 }
 
 func (c ShardConfig) withDefaults() ShardConfig {
+	setDefault(&c.Drift, quorum.MaxDrift)
 	setDefault(&c.FoldRecords, 64)
 	setDefault(&c.FoldBytes, 256<<10)
 	setDefault(&c.KeepEntries, 512)
@@ -92,8 +94,8 @@ type Ready struct {
 
 	Sends      []quorum.Envelope
 	Outcomes   []Finished
+	Abandon    []TurnRef // before Turns, which may begin the next on the same activation
 	Turns      []TurnStart
-	Abandon    []TurnRef
 	Deactivate []ActivationID
 	Loads      []Load
 	Lookups    []Lookup
@@ -213,7 +215,7 @@ func NewShard(now quorum.Instant, cfg ShardConfig, stored []StoredSlot) *Shard {
 		actors: map[ActivationID]*actor{},
 		idle:   map[time.Duration]*actorList{},
 	}
-	s.env = quorum.Env{Self: cfg.Self, Boot: cfg.Boot, Leases: quorum.NewLeases(now, cfg.Lease)}
+	s.env = quorum.Env{Self: cfg.Self, Boot: cfg.Boot, Leases: quorum.NewLeases(now, cfg.Lease, cfg.Drift)}
 	for _, st := range stored {
 		sl := s.newSlot(st.Slot, st.State)
 		for _, t := range st.Unfolded {
