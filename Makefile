@@ -45,7 +45,7 @@ bench: build
 check: fmt vet lint dead arch tidy clean-tree
 
 fmt:
-	@out=$$("$$($(GO) env GOROOT)/bin/gofmt" -l $$($(GO) list -f '{{.Dir}}' ./...)); \
+	@out=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .); \
 	test -z "$$out" || { echo "not formatted; run gofmt -w on:"; echo "$$out"; exit 1; }
 
 vet:
