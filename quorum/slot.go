@@ -517,7 +517,7 @@ func (s *Slot) Staged(now Instant, from NodeID, ballot Ballot, state SlotState, 
 		return false
 	}
 	log := NewLog(state.Base, state.BaseHash, state.Tail)
-	if log.Last().Compare(s.log.Last()) < 0 {
+	if log.Last().Compare(s.log.Last()) < 0 || log.Last().LSN < s.commit {
 		return false // it was overtaken: what it lacks may have been acknowledged
 	}
 	owner := from
