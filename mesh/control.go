@@ -75,7 +75,7 @@ func (l *controlLoop) open() error {
 			Name: n.conf.Name, Addr: n.Addr(), HTTP: n.HTTPAddr(), Zone: n.conf.Zone, Kinds: n.kinds.kindNames(),
 		},
 		Shards: len(n.shards), Cluster: l.cluster,
-		Expect: n.conf.Expect, Seeds: n.seeds(), Slots: n.conf.Slots, Replication: n.conf.Replication,
+		Expect: n.conf.Expect, Seeds: n.seeds(), Slots: n.conf.Slots, Replication: n.conf.Replication, Voters: n.conf.Voters,
 		Beat: n.conf.Heartbeat, Grace: n.conf.DeadGrace, Seed: uint64(disk.Nonce),
 	}, n.store.Register())
 	if err != nil {

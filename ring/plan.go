@@ -18,6 +18,9 @@ type Input struct {
 	// Coordinator is the proposer, a voter: the next view names it. It counts as
 	// alive.
 	Coordinator NodeID
+	// Voters is how many voters there should be, odd; 0 for what VotersWanted
+	// says.
+	Voters int
 	// Joins are new members, and members with something new about them: an
 	// address, a zone, kinds, a state. Those given together are planned
 	// together. State Down means Up here; Dead decides.

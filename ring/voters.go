@@ -10,6 +10,18 @@ const (
 	votersWantedZones = 7 // wanted where there are as many zones
 )
 
+// VotersWanted returns how many voters a view should have whose members span so
+// many zones: most, if it is not 0, else 5, or 7 over 7 zones.
+func VotersWanted(zones, most int) int {
+	switch {
+	case most > 0:
+		return min(most, MaxVoters)
+	case zones >= votersWantedZones:
+		return votersWantedZones
+	}
+	return votersWanted
+}
+
 // chooseVoters keeps the voters but those that leave, adds healthy members up
 // to the number wanted, and keeps the number odd: an even set bears no more
 // failures than one less. Voters that are merely dead stay; those that are gone
@@ -59,13 +71,13 @@ func (p *planner) addVoters(voters []NodeID) []NodeID {
 			possible++
 		}
 	}
-	wanted := votersWanted
-	if len(zones) >= votersWantedZones {
-		wanted = votersWantedZones
-	}
-	wanted = min(wanted, possible-1+possible%2)
+	wanted := min(VotersWanted(len(zones), p.in.Voters), possible-1+possible%2)
 	for len(voters) < wanted {
 		voters = append(voters, p.newVoter(voters))
+	}
+	for p.in.Voters > 0 && len(voters) > wanted && !slices.ContainsFunc(voters, p.dead) {
+		i, _ := p.crowdedVoter(voters)
+		voters = slices.Delete(voters, i, i+1)
 	}
 	return voters
 }

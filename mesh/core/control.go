@@ -23,6 +23,7 @@ type ControlConfig struct {
 	Seeds       []string // HOST:PORT where members may be
 	Slots       int      // of a mesh that is founded
 	Replication int
+	Voters      int // odd; 0 for what ring.VotersWanted says
 
 	Beat    time.Duration // between heartbeats: 100 ms
 	Unheard time.Duration // a peer from which nothing came for so long: 4 beats

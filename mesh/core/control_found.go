@@ -19,11 +19,6 @@ const (
 	settleSeeds = 500 * time.Millisecond // for a seed to answer with a view, or for more candidates
 )
 
-const (
-	votersWanted      = 5
-	votersWantedZones = 7 // where there are as many zones
-)
-
 // foundingBody is what a node brings to a founding.
 type foundingBody struct {
 	Member      ring.Member
@@ -147,10 +142,7 @@ func foundingVoters(members []ring.Member) []ring.NodeID {
 		zones[m.Zone]++
 	}
 	slices.SortStableFunc(ranked, func(a, b ring.Member) int { return inZone[a.ID] - inZone[b.ID] })
-	wanted := votersWanted
-	if len(zones) >= votersWantedZones {
-		wanted = votersWantedZones
-	}
+	wanted := ring.VotersWanted(len(zones), 0)
 	wanted = min(wanted, len(ranked)-1+len(ranked)%2)
 	var voters []ring.NodeID
 	for _, m := range ranked[:wanted] {

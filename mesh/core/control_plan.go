@@ -195,9 +195,9 @@ func (c *Control) takeOverAt(now quorum.Instant) quorum.Instant {
 // gather collects the facts for ring.Plan.
 func (c *Control) gather(now quorum.Instant) ring.Input {
 	in := ring.Input{
-		Coordinator: ring.NodeID(c.self),
-		Joins:       c.joins(now),
-		Dead:        map[ring.NodeID]bool{}, Gone: map[ring.NodeID]bool{}, Unsteady: map[ring.NodeID]bool{},
+		Coordinator: ring.NodeID(c.self), Voters: c.cfg.Voters,
+		Joins: c.joins(now),
+		Dead:  map[ring.NodeID]bool{}, Gone: map[ring.NodeID]bool{}, Unsteady: map[ring.NodeID]bool{},
 		Active:   map[ring.SlotID]ring.Epoch{},
 		Stuck:    map[ring.SlotID]bool{},
 		CaughtUp: map[ring.SlotID][]ring.NodeID{},
