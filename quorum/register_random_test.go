@@ -140,7 +140,7 @@ func TestRegisterRandomSchedules(t *testing.T) {
 	sets := [][]NodeID{{1, 2, 3}, {2, 3, 4}, {1, 2}, {3}, {1, 2, 3, 4, 5}, {3, 4, 5, 1}, {5, 4, 3}}
 	var total RegisterStats
 	epochs := Epoch(0)
-	for seed := range uint64(300) {
+	for seed := range uint64(120) {
 		c := newRegisterChaos(t, seed, 5, sets)
 		c.run(time.Duration(c.rng.IntN(2))*50*time.Millisecond, c.rng)
 		for range 1000 {
@@ -156,7 +156,7 @@ func TestRegisterRandomSchedules(t *testing.T) {
 		epochs += c.procs[0].reg.View().Epoch
 	}
 	t.Logf("%d views, %+v", epochs, total)
-	if total.Nacks == 0 || total.Finished == 0 || total.Driven == 0 || total.Late == 0 || total.Takeover == 0 || epochs < 1000 {
+	if total.Nacks == 0 || total.Finished == 0 || total.Driven == 0 || total.Late == 0 || total.Takeover == 0 || epochs < 400 {
 		t.Errorf("a rare event was not reached: %d views, %+v", epochs, total)
 	}
 }
@@ -168,7 +168,8 @@ func TestRegisterRandomSchedules(t *testing.T) {
 func TestRegisterCopies(t *testing.T) {
 	sets := [][]NodeID{{1, 2}, {1, 2, 3, 4}, {2, 3, 4}, {4, 3, 1, 5}, {5}, {3, 4}, {5, 1}}
 	copies, refusals, both, joins := 0, 0, 0, 0
-	for seed := range uint64(400) {
+	// Seed 360 is one that catches a voter which accepts less than it knows.
+	for seed := uint64(260); seed < 400; seed++ {
 		c := newRegisterChaos(t, seed, 5, sets)
 		older := []*RegisterState{}
 		boots := []Boot{}
