@@ -503,11 +503,16 @@ func (s *Shard) drop(a *actor, p *pending, o Outcome) {
 }
 
 // abandon gives up a turn that runs too long, or whose actor is gone: whatever
-// it returns is ignored, and its instance with it.
+// it returns is ignored, and its instance with it. One that the shell has not
+// taken yet does not begin.
 func (s *Shard) abandon(a *actor, o Outcome) {
 	p := a.running
 	a.running, a.held, a.reload = nil, nil, true
-	s.out.Abandon = append(s.out.Abandon, TurnRef{a.id, a.turn})
+	begun := len(s.out.Turns)
+	s.out.Turns = slices.DeleteFunc(s.out.Turns, func(t TurnStart) bool { return t.Activation == a.id })
+	if begun == len(s.out.Turns) {
+		s.out.Abandon = append(s.out.Abandon, TurnRef{a.id, a.turn})
+	}
 	s.drop(a, p, o)
 }
 

@@ -1,6 +1,10 @@
 package core
 
-import "actormesh/quorum"
+import (
+	"slices"
+
+	"actormesh/quorum"
+)
 
 // The log of a slot is kept in memory from its base on, and a short tail above
 // the base for peers that were away for a moment. As the base passes a record,
@@ -49,26 +53,29 @@ func (s *Shard) fold(sl *slot, actor quorum.ActorKey) {
 	u := sl.unfolded[actor]
 	u.folding, u.records, u.bytes = true, 0, 0
 	base, hash := sl.q.Log().BaseHash()
-	s.out.Folds = append(s.out.Folds, Fold{sl.id, actor, u.last, base, hash})
+	s.out.Folds = append(s.out.Folds, Fold{sl.id, actor, u.last, base, hash, sl.logs})
+}
+
+// replaced forgets what there was to fold of a log that is discarded, or replaced
+// by a snapshot: a fold ordered before says nothing of the one that follows.
+func (s *Shard) replaced(sl *slot) {
+	sl.logs++
+	clear(sl.unfolded)
+	s.out.Folds = slices.DeleteFunc(s.out.Folds, func(f Fold) bool { return f.Slot == sl.id })
 }
 
 // Folded says that a fold has ended, whether it could be done or not.
 func (s *Shard) Folded(f Fold, ok bool) {
 	sl := s.slots[f.Slot]
-	if sl == nil {
+	if sl == nil || f.logs != sl.logs {
 		return
 	}
-	if ok {
-		sl.q.Folded(f.Actor, f.UpTo)
-	}
 	u := sl.unfolded[f.Actor]
-	if u == nil {
-		return // the slot's log was replaced meanwhile
-	}
 	u.folding = false
 	if !ok {
 		return // what comes next counts again, and folds this too
 	}
+	sl.q.Folded(f.Actor, f.UpTo)
 	if a := sl.actors[f.Actor]; a != nil {
 		a.folded(f.UpTo)
 	}

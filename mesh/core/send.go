@@ -29,7 +29,8 @@ const (
 	noteAfter     = 50 * time.Millisecond // so that the next record may carry the note
 	sendRetryMin  = 20 * time.Millisecond
 	sendRetryMax  = 2 * time.Second
-	sendGoingMost = 64 // deliveries at once for one actor
+	sendGoingMost = 64          // deliveries at once for one actor
+	senderIdle    = time.Second // idle timeout of an actor that nobody but its outbox needs
 )
 
 func (o *outbox) load(sends []quorum.Send) {
@@ -189,7 +190,7 @@ func (s *Shard) Outbox(now quorum.Instant, id quorum.SlotID, actors []quorum.Act
 	}
 	for _, key := range actors {
 		if sl.actors[key] == nil {
-			s.activate(now, sl, key)
+			s.activate(now, sl, key).timeout = senderIdle
 		}
 	}
 }

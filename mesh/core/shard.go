@@ -154,6 +154,8 @@ type Fold struct {
 	UpTo     quorum.LSN
 	Base     quorum.Position
 	BaseHash uint64
+
+	logs int // of the slot before this one
 }
 
 // LogRead asks for entries that are not in memory any more.
@@ -243,7 +245,11 @@ func (s *Shard) Adopt(now quorum.Instant, epoch quorum.Epoch, rows []SlotRow) {
 		if r.Row.Owner() == s.cfg.Self && r.Row.Epoch != sl.q.Row().Epoch {
 			sl.appointed = now
 		}
+		had := sl.q.Log().Last().LSN
 		sl.q.SetRow(now, epoch, r.Row)
+		if had > 0 && sl.q.Log().Last().LSN == 0 {
+			s.replaced(sl)
+		}
 		s.stepped(now, sl)
 	}
 	s.epoch, s.out.Adopted = epoch, epoch
@@ -333,7 +339,7 @@ func (s *Shard) Staged(now quorum.Instant, from quorum.NodeID, ballot quorum.Bal
 	}
 	ok := sl.q.Staged(now, from, ballot, st.State, handle)
 	if ok {
-		clear(sl.unfolded)
+		s.replaced(sl)
 		for _, t := range st.Unfolded {
 			sl.passed(t.Actor, t.LSN, t.Bytes)
 		}

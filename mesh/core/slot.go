@@ -26,6 +26,7 @@ type slot struct {
 	appointed quorum.Instant // when the view came that makes this node the owner
 
 	unfolded map[quorum.ActorKey]*unfolded
+	logs     int // that were discarded or replaced
 
 	busy, lapsed bool // in the shard's lists
 }
