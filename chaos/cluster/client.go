@@ -169,6 +169,17 @@ func Final(err error) bool {
 	return errors.As(err, &p) && !p.Retryable && p.Outcome != "unknown"
 }
 
+// pauseAfter returns how long to wait after a failed try. Who is overloaded is
+// given the time that it asks for; whoever is only away is asked again sooner
+// than Retry-After says, as this client is there to see how long that takes.
+func pauseAfter(err error, pause time.Duration) time.Duration {
+	var p *Problem
+	if errors.As(err, &p) && p.Status == http.StatusTooManyRequests {
+		return max(pause, min(p.RetryAfter, time.Second))
+	}
+	return pause
+}
+
 // The pace of retries. A node that is down answers at once, so that there is a
 // pause between two tries, and none so long that it would show.
 const (
@@ -186,6 +197,7 @@ func (c *Client) Persist(ctx context.Context, addrs []string, first int, call Ca
 		call.Timeout = attemptTimeout
 	}
 	pause := firstPause
+	var last error // that is not the end of ctx
 	for tries := 1; ; tries++ {
 		addr := addrs[(first+tries-1)%len(addrs)]
 		attempt, cancel := context.WithTimeout(ctx, call.Timeout+time.Second)
@@ -194,11 +206,14 @@ func (c *Client) Persist(ctx context.Context, addrs []string, first int, call Ca
 		if Final(err) {
 			return answer, tries, err
 		}
-		timer := time.NewTimer(pause)
+		if last == nil || ctx.Err() == nil {
+			last = err
+		}
+		timer := time.NewTimer(pauseAfter(err, pause))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return Answer{}, tries, fmt.Errorf("%w after %d tries, the last of which: %w", ctx.Err(), tries, err)
+			return Answer{}, tries, fmt.Errorf("%w after %d tries, the last of which: %w", ctx.Err(), tries, last)
 		case <-timer.C:
 		}
 		pause = min(2*pause, lastPause)

@@ -130,10 +130,27 @@ func TestPersistEnds(t *testing.T) {
 	if _, tries, err := c.Persist(t.Context(), []string{addr}, 0, Call{Kind: "c"}); tries != 1 || !errors.As(err, &p) {
 		t.Errorf("a final answer: %d tries, %v", tries, err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	_, _, err := c.Persist(ctx, []string{"127.0.0.1:1"}, 0, Call{Kind: "c"})
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("an endless failure: %v", err)
+	}
+}
+
+func TestPauseAfter(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		want time.Duration
+	}{
+		{io.EOF, lastPause},
+		{&Problem{Status: 503, RetryAfter: time.Second}, lastPause},
+		{&Problem{Status: 429, RetryAfter: time.Second}, time.Second},
+		{&Problem{Status: 429, RetryAfter: time.Hour}, time.Second},
+		{&Problem{Status: 429}, lastPause},
+	} {
+		if got := pauseAfter(test.err, lastPause); got != test.want {
+			t.Errorf("after %v: %v, want %v", test.err, got, test.want)
+		}
 	}
 }
