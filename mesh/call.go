@@ -79,6 +79,10 @@ func (n *Node) submit(slot quorum.SlotID, r *request, reply func(answer)) {
 		n.where(slot, r, reply)
 		return
 	}
+	if n.diskFull.Load() {
+		reply(answered(core.CodeUnavailable, "the owner's disk is nearly full"))
+		return
+	}
 	k := n.kinds.byName[r.kind]
 	if k == nil {
 		if v := n.view.Load(); v != nil && hosted(v, r.kind) {

@@ -128,6 +128,11 @@ type Config struct {
 	FoldRecords int
 	FoldBytes   int
 
+	// DiskReserve is how much disk must be free, in bytes. With less the node
+	// gives up what it owns and refuses calls, before the disk is full; it takes
+	// part again when twice as much is free. If zero, 64 MiB.
+	DiskReserve uint64
+
 	// MaxValueBytes is the most that an argument, a reply, an actor's struct or
 	// the value of an ordered key takes. If zero, 1 MiB. At most 4 MiB.
 	MaxValueBytes int
@@ -187,6 +192,7 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.Retention, time.Hour)
 	setDefault(&c.FoldRecords, 64)
 	setDefault(&c.FoldBytes, 256<<10)
+	setDefault(&c.DiskReserve, 64<<20)
 	setDefault(&c.MaxValueBytes, 1<<20)
 	setDefault(&c.MaxKeyBytes, 1<<10)
 	setDefault(&c.MaxRecordBytes, 4<<20)

@@ -38,6 +38,9 @@ type controlLoop struct {
 	enabled bool           // registered: the shards know
 	ended   bool           // retired
 
+	complained string // last said of why the node does not serve yet
+	complainAt quorum.Instant
+
 	factsMu sync.Mutex
 	known   controlFacts
 }
@@ -50,6 +53,7 @@ type controlFacts struct {
 	unheard      map[quorum.NodeID]bool
 	viewsAdopted uint64
 	active       map[quorum.SlotID]bool // slots that it knows to be served
+	yielding     string                 // why it gives up ownership for a while, or empty
 	text         string                 // why it does not serve yet, for people
 }
 
@@ -186,7 +190,10 @@ func (l *controlLoop) send(r *core.ControlReady) {
 		_ = n.transport.SendControl(m.To, transport.Control{Kind: uint8(m.Kind), Body: m.Body})
 	}
 	for _, b := range r.Beats {
-		beat := transport.Beat{Kind: transport.BeatAsk, Boot: b.Boot, AnsweredBoot: b.AnsweredBoot, Epoch: b.Epoch, Sent: b.Sent, Granted: b.Granted}
+		beat := transport.Beat{
+			Kind: transport.BeatAsk, Boot: b.Boot, AnsweredBoot: b.AnsweredBoot, Epoch: b.Epoch, Sent: b.Sent,
+			Granted: b.Granted, Wall: time.Now().UnixNano(),
+		}
 		if b.Answer {
 			beat.Kind = transport.BeatAnswer
 		}
@@ -210,8 +217,9 @@ func (l *controlLoop) ask(q core.ControlAsk) {
 	ctx, cancel := context.WithTimeout(l.node.ctx, askTimeout)
 	defer cancel()
 	reply, err := l.node.transport.Ask(ctx, q.Addr, transport.Control{Kind: uint8(q.Kind), Body: q.Body})
-	if err != nil {
-		l.node.logger.Debug("asking", "addr", q.Addr, "err", err)
+	if errors.Is(err, transport.ErrOtherCluster) {
+		err = fmt.Errorf("%w: the directory %s belongs to another cluster than the node at %s: give --join of its own, or an "+
+			"empty directory to join this one as a new node", err, l.node.conf.DataDir, q.Addr)
 	}
 	l.do(func(c *core.Control, now quorum.Instant) {
 		c.Answered(now, q.Addr, core.ControlKind(reply.Kind), reply.Body, err)
@@ -341,10 +349,11 @@ func (l *controlLoop) message(from quorum.NodeID, m transport.Control) {
 
 // beat takes a heartbeat or an answer.
 func (l *controlLoop) beat(from quorum.NodeID, b transport.Beat) {
+	skew := time.Unix(0, b.Wall).Sub(time.Now())
 	l.do(func(c *core.Control, now quorum.Instant) {
 		c.Beat(now, core.Heartbeat{
 			Peer: from, Answer: b.Kind == transport.BeatAnswer, Boot: b.Boot, AnsweredBoot: b.AnsweredBoot,
-			Epoch: b.Epoch, Sent: b.Sent, Granted: b.Granted,
+			Epoch: b.Epoch, Sent: b.Sent, Granted: b.Granted, Skew: skew,
 		})
 	})
 }
@@ -402,10 +411,35 @@ func (l *controlLoop) publish() {
 	for _, slot := range s.Active {
 		active[slot] = true
 	}
+	l.complain(s.Waiting)
 	l.factsMu.Lock()
 	defer l.factsMu.Unlock()
+	switch {
+	case s.Yielding != "" && l.known.yielding == "":
+		l.node.logger.Error("the node gives up ownership for a while", "why", s.Yielding)
+	case s.Yielding == "" && l.known.yielding != "":
+		l.node.logger.Info("the node takes part again", "was", l.known.yielding)
+	}
+	l.known.yielding = s.Yielding
 	l.known.quorum, l.known.registered, l.known.unheard = s.Quorum, l.enabled, unheard
 	l.known.active, l.known.text = active, s.Waiting
+}
+
+// complainPeriod is how often a node that does not serve yet says why.
+const complainPeriod = 5 * time.Second
+
+// complain says why the node does not serve yet, if it has waited for a while:
+// at its first start that is mostly about addresses and certificates.
+func (l *controlLoop) complain(why string) {
+	now := clockNow()
+	if l.complainAt == 0 { // give what is just starting a moment
+		l.complainAt = now.Add(complainPeriod / 5)
+	}
+	if l.enabled && l.member || why == "" || why == l.complained || now < l.complainAt {
+		return
+	}
+	l.complained, l.complainAt = why, now.Add(complainPeriod)
+	l.node.logger.Warn("not serving yet", "why", why)
 }
 
 // Drain makes the node give up ownership and coordination, so that others take

@@ -42,6 +42,7 @@ type Node struct {
 	viewMu      sync.Mutex
 	viewChanged chan struct{} // closed and replaced when view changes
 	orphans     atomic.Int64
+	diskFull    atomic.Bool   // nearly: calls are refused
 	snapshots   chan struct{} // one value for each that is being sent
 
 	ctx     context.Context // ends when the node stops
@@ -204,6 +205,7 @@ func (n *Node) startLoops() {
 	}
 	go n.control.run()
 	n.spawn(n.gossip.run)
+	n.spawn(n.watchDisk)
 	n.spawn(func() {
 		select {
 		case err := <-n.store.Fatal():

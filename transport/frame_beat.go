@@ -24,9 +24,10 @@ type Beat struct {
 	Epoch        quorum.Epoch
 	Sent         quorum.Instant // of the clock of the node that asks
 	Granted      bool
+	Wall         int64 // of the sender, in ns since 1970: a hint that a clock is wrong, and nothing else
 }
 
-const beatFields = 6
+const beatFields = 7
 
 // AppendBeat appends the beat's encoding, a whole datagram, to b.
 func AppendBeat(b []byte, t Beat) []byte {
@@ -36,7 +37,8 @@ func AppendBeat(b []byte, t Beat) []byte {
 	b = appendUint(b, uint64(t.AnsweredBoot))
 	b = appendUint(b, uint64(t.Epoch))
 	b = appendUint(b, uint64(t.Sent))
-	return appendBool(b, t.Granted)
+	b = appendBool(b, t.Granted)
+	return appendUint(b, uint64(t.Wall))
 }
 
 // DecodeBeat decodes what AppendBeat wrote, all of it. The error wraps
@@ -51,6 +53,7 @@ func DecodeBeat(b []byte) (Beat, error) {
 	t.Epoch = quorum.Epoch(d.uint())
 	t.Sent = quorum.Instant(d.uint())
 	t.Granted = d.bool()
+	t.Wall = int64(d.uint())
 	d.skip(extra)
 	if err := d.end(); err != nil {
 		return Beat{}, err

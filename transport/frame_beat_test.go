@@ -8,7 +8,7 @@ import (
 func beats() []Beat {
 	return []Beat{
 		{Kind: BeatAsk, Boot: 3, Epoch: 300, Sent: 1 << 50},
-		{Kind: BeatAnswer, Boot: math.MaxUint64, AnsweredBoot: 3, Epoch: math.MaxUint64, Sent: -1, Granted: true},
+		{Kind: BeatAnswer, Boot: math.MaxUint64, AnsweredBoot: 3, Epoch: math.MaxUint64, Sent: -1, Granted: true, Wall: math.MaxInt64},
 	}
 }
 

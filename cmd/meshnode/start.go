@@ -78,6 +78,7 @@ func (o *startOptions) addFlags(cmd *cobra.Command) {
 	f.DurationVar(&c.Retention, "retention", time.Hour, "how long the answer to an Idempotency-Key is kept")
 	f.IntVar(&c.FoldRecords, "fold-records", 64, "records of an actor that are folded into its base")
 	f.IntVar(&c.FoldBytes, "fold-bytes", 256<<10, "bytes of records that are folded into its base")
+	f.Uint64Var(&c.DiskReserve, "disk-reserve", 64<<20, "bytes of free disk below which the node gives up ownership")
 	f.IntVar(&c.MaxValueBytes, "max-value-bytes", 1<<20, "the most of an argument, a reply, a struct or a value")
 	f.IntVar(&c.MaxKeyBytes, "max-key-bytes", 1<<10, "the most of an ordered key")
 	f.IntVar(&c.MaxRecordBytes, "max-record-bytes", 4<<20, "the most of one turn's record")

@@ -453,6 +453,7 @@ type ControlStatus struct {
 	Unheard    []quorum.NodeID // members that this node should hear and does not, ascending
 	Active     []quorum.SlotID // slots of which this node knows that they are served, ascending
 	Retiring   bool            // Drain or Leave was asked
+	Yielding   string          // why the node gives up ownership for a while, or empty
 	Waiting    string          // what keeps the node, or the coordinator's plan, from going on
 	Register   quorum.RegisterStats
 }
@@ -461,6 +462,7 @@ type ControlStatus struct {
 func (c *Control) Status() ControlStatus {
 	s := ControlStatus{
 		View: c.view, Registered: c.out.Registered, Retiring: c.retire.state != ring.Up, Register: c.register.Stats(),
+		Yielding: c.retire.yield.why(),
 	}
 	s.Waiting = c.waiting()
 	if c.view == nil {

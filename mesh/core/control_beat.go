@@ -4,6 +4,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"time"
 
 	"actormesh/quorum"
 )
@@ -20,6 +21,7 @@ type Heartbeat struct {
 	Epoch        quorum.Epoch
 	Sent         quorum.Instant // of the clock of who sent the heartbeat
 	Granted      bool           // of an answer: it is a lease
+	Skew         time.Duration  // of one that came: how far the sender's wall clock is ahead of this node's
 }
 
 // BeatHeard asks every shard whether a heartbeat is to be answered with a lease.
@@ -105,6 +107,7 @@ func (c *Control) Beat(now quorum.Instant, h Heartbeat) {
 		}
 	}
 	c.hear(now, p)
+	p.skew = h.Skew
 	switch {
 	case !h.Answer:
 		c.judge(p.id, &h)
@@ -208,6 +211,9 @@ func (c *Control) tickBeats(now quorum.Instant) {
 		b.sendAt = now.Add(c.cfg.Beat)
 	}
 	b.next = b.sendAt
+	if send {
+		c.judgeClock(now)
+	}
 	c.forgetStrays(now)
 	for _, p := range c.everybody() {
 		if p.gone != 0 && now >= p.gone {

@@ -38,6 +38,7 @@ type joining struct {
 
 // retiring is the state of giving up.
 type retiring struct {
+	yield   yielding
 	state   ring.MemberState // what the view is to say: Up, Draining or Leaving
 	removed bool             // the view has this node no more
 	at      quorum.Instant
@@ -121,6 +122,9 @@ func (c *Control) ask(now quorum.Instant, kind ControlKind, body []byte) {
 func (c *Control) ownMember() ring.Member {
 	m := c.cfg.Member
 	m.State = c.retire.state
+	if m.State == ring.Up && c.yielding() {
+		m.State = ring.Draining
+	}
 	return m
 }
 

@@ -41,6 +41,7 @@ type controlEvent struct {
 
 // controlNode is one disk, and the process that runs on it.
 type controlNode struct {
+	wall  time.Duration // how far its wall clock is ahead
 	net   *controlNet
 	id    quorum.NodeID
 	name  string
@@ -245,7 +246,10 @@ func (node *controlNode) dispatch(r *ControlReady) {
 	for _, h := range r.Beats {
 		to := h.Peer
 		h.Peer = node.id
-		n.deliver(node, to, node.addrs[to], func(to *controlNode) { to.do(func(c *Control) { c.Beat(n.now, h) }) })
+		n.deliver(node, to, node.addrs[to], func(to *controlNode) {
+			h.Skew = node.wall - to.wall
+			to.do(func(c *Control) { c.Beat(n.now, h) })
+		})
 	}
 	for _, h := range r.Hears {
 		node.later(0, func(c *Control) {

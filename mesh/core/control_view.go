@@ -27,7 +27,8 @@ type peer struct {
 	silent  bool   // it does not
 	heard   quorum.Instant
 	boot    quorum.Boot
-	facts   *facts // what it told last, nil for nothing in this boot
+	skew    time.Duration // of its wall clock, against this node's
+	facts   *facts        // what it told last, nil for nothing in this boot
 	factsAt quorum.Instant
 	active  map[quorum.SlotID]quorum.Epoch // of facts.Active
 	dead    deadness
