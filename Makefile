@@ -16,7 +16,7 @@ UNITS  = $(filter-out %/chaos/e2e %/chaos/e2e/%,$(shell $(GO) list ./...))
 # the same, and say what they lack.
 RACE := $(shell test "$$($(GO) env CGO_ENABLED)" = 1 && command -v "$$($(GO) env CC | cut -d' ' -f1)" >/dev/null && echo -race)
 
-.PHONY: build test check demo bench failover unit e2e fmt vet lint dead arch tidy clean-tree
+.PHONY: build test check demo bench bench-peers failover unit e2e fmt vet lint dead arch tidy clean-tree
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/ ./cmd/meshnode
@@ -41,6 +41,12 @@ failover: build
 
 bench: build
 	./$(BIN)/meshnode bench
+
+# bench-peers measures etcd beside the mesh in the same run. It is a module of
+# its own, so that etcd's dependencies stay out of the product.
+bench-peers: build
+	cd bench/peers && CGO_ENABLED=0 $(GO) build -trimpath -o ../../$(BIN)/peers .
+	./$(BIN)/peers --meshnode ./$(BIN)/meshnode
 
 check: fmt vet lint dead arch tidy clean-tree
 

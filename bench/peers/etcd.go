@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/version"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"actormesh/bench"
+	"actormesh/chaos/cluster"
+)
+
+// viaGRPC is the one way to call etcd: its own client.
+const viaGRPC = "grpc"
+
+// defaultConns is how many connections etcd's clients share.
+const defaultConns = 1
+
+const (
+	startTimeout = time.Minute
+	callTimeout  = 10 * time.Second
+	askTimeout   = 2 * time.Second
+)
+
+// etcd is a bench.System.
+type etcd struct {
+	binary string // this program
+	conns  int    // connections of the clients together
+	all    bool   // they go to all nodes in turn, not to the leader alone
+}
+
+var _ bench.System = (*etcd)(nil)
+
+// etcdDoes reports whether etcd can do a workload.
+func etcdDoes(w bench.Workload) bool { return w == bench.KVPut || w == bench.KVGet }
+
+// Name implements bench.System.
+func (e *etcd) Name() string { return "etcd" }
+
+// Version implements bench.System.
+func (e *etcd) Version(context.Context) (string, error) {
+	to := "to the leader"
+	if e.all {
+		to = "to all nodes"
+	}
+	return fmt.Sprintf("%s, %d nodes, %d connections of clients %s", version.Version, nodes, e.conns, to), nil
+}
+
+// Vias implements bench.System.
+func (e *etcd) Vias() []string { return []string{viaGRPC} }
+
+// Start implements bench.System.
+func (e *etcd) Start(ctx context.Context, dir string) (bench.Cluster, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	// Each is given --expect and --join as a meshnode is, and has no use for
+	// them: etcd is told its members beforehand.
+	processes, err := cluster.New(cluster.Config{Binary: e.binary, Dir: dir, Nodes: nodes, Together: true})
+	if err != nil {
+		return nil, err
+	}
+	var members []string
+	for _, n := range processes.Nodes {
+		members = append(members, n.Name+"=http://"+n.Listen)
+	}
+	for _, n := range processes.Nodes {
+		n.Args = append(n.Args, "--members", strings.Join(members, ","))
+	}
+	c := &etcdCluster{etcd: e, processes: processes}
+	if err = processes.Start(); err == nil {
+		err = c.waitLeader(ctx)
+	}
+	if err != nil {
+		processes.Close() // err says more
+		return nil, err
+	}
+	return c, nil
+}
+
+// etcdCluster is an etcd that runs.
+type etcdCluster struct {
+	*etcd
+	processes *cluster.Cluster
+	leader    string // its client address
+	pages     http.Client
+}
+
+// waitLeader waits until all nodes follow one leader, and remembers it.
+func (c *etcdCluster) waitLeader(ctx context.Context) error {
+	client, err := newClient(c.processes.Addrs()...)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return cluster.Until(ctx, func(ctx context.Context) error {
+		leaders := map[uint64]int{}
+		for _, n := range c.processes.Nodes {
+			if !n.Running() {
+				return fmt.Errorf("%w: %s exited with code %d:\n%s", cluster.ErrHopeless, n.Name, n.ExitCode(), n.Tail(15))
+			}
+			s, err := client.Status(ctx, "http://"+n.HTTP)
+			if err != nil {
+				return err
+			}
+			leaders[s.Leader]++
+			if s.Leader == s.Header.MemberId {
+				c.leader = n.HTTP
+			}
+		}
+		if len(leaders) != 1 || leaders[0] > 0 || c.leader == "" {
+			return fmt.Errorf("no common leader: %v", leaders)
+		}
+		return nil
+	})
+}
+
+func newClient(addrs ...string) (*clientv3.Client, error) {
+	endpoints := make([]string, len(addrs))
+	for i, addr := range addrs {
+		endpoints[i] = "http://" + addr
+	}
+	return clientv3.New(clientv3.Config{Endpoints: endpoints, DialTimeout: askTimeout, Logger: zap.NewNop()})
+}
+
+// Dial implements bench.Cluster.
+func (c *etcdCluster) Dial(context.Context, string, int) (bench.Client, error) {
+	caller := &etcdCaller{}
+	for i := range c.conns {
+		addr := c.leader
+		if c.all {
+			addr = c.processes.Nodes[i%nodes].HTTP
+		}
+		client, err := newClient(addr)
+		if err != nil {
+			return nil, errors.Join(err, caller.Close())
+		}
+		caller.conns = append(caller.conns, client)
+	}
+	return caller, nil
+}
+
+// Counters implements bench.Cluster: fsyncs of the log, and of the tree behind it.
+func (c *etcdCluster) Counters(ctx context.Context) (bench.Counters, error) {
+	sum := bench.Counters{CPU: bench.ProcessesCPU(c.processes)}
+	for _, n := range c.processes.Nodes {
+		values, err := bench.Scrape(ctx, &c.pages, "http://"+n.HTTP+"/metrics",
+			"etcd_disk_wal_fsync_duration_seconds_count", "etcd_disk_backend_commit_duration_seconds_count")
+		if err != nil {
+			return bench.Counters{}, err
+		}
+		sum.Fsyncs += uint64(values[0] + values[1])
+	}
+	return sum, nil
+}
+
+// Close implements bench.Cluster.
+func (c *etcdCluster) Close() error {
+	c.pages.CloseIdleConnections()
+	return c.processes.Close()
+}
+
+// etcdCaller is a bench.Client over a few connections.
+type etcdCaller struct{ conns []*clientv3.Client }
+
+// Do implements bench.Client.
+func (c *etcdCaller) Do(ctx context.Context, client int, r bench.Request) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	conn := c.conns[client%len(c.conns)]
+	key := "bench-" + strconv.Itoa(r.Key)
+	if r.Workload == bench.KVPut {
+		_, err := conn.Put(ctx, key, r.Value)
+		return err
+	}
+	got, err := conn.Get(ctx, key) // linearizable: etcd's default
+	if err == nil && (len(got.Kvs) != 1 || len(got.Kvs[0].Value) != bench.ValueBytes) {
+		err = fmt.Errorf("%s has not the value that was written", key)
+	}
+	return err
+}
+
+// Close implements bench.Client.
+func (c *etcdCaller) Close() error {
+	var errs []error
+	for _, conn := range c.conns {
+		errs = append(errs, conn.Close())
+	}
+	return errors.Join(errs...)
+}
