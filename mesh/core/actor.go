@@ -114,7 +114,7 @@ func (s *Shard) owns(sl *slot) bool {
 func (s *Shard) dispatch(now quorum.Instant, sl *slot, c *Call) {
 	a := sl.actors[c.Actor]
 	if a == nil {
-		if len(s.actors) >= s.cfg.MaxActive && !s.makeRoom(now) {
+		if len(s.actors) >= s.room(c) && !s.makeRoom(now) {
 			s.finish(c, Outcome{Code: CodeOverloaded, Detail: "no room for another activation"})
 			return
 		}
@@ -136,6 +136,18 @@ func (s *Shard) dispatch(now quorum.Instant, sl *slot, c *Call) {
 	s.admit(now, a, &pending{calls: []*Call{c}})
 	s.pump(now, a)
 }
+
+// room returns how many activations there may be for another to be added for the
+// call. There is a reserve for calls from turns and sends: were all activations
+// in use by sends that are under way, none of these could ever be taken.
+func (s *Shard) room(c *Call) int {
+	if c.Internal {
+		return s.cfg.MaxActive + s.cfg.MaxActive/4 + activeReserve
+	}
+	return s.cfg.MaxActive
+}
+
+const activeReserve = 16
 
 func (s *Shard) activate(now quorum.Instant, sl *slot, key quorum.ActorKey) *actor {
 	s.lastID++
