@@ -29,7 +29,6 @@ type actor struct {
 	running *pending
 	turn    uint64
 	held    *TurnResult // came while the slot was being sealed again
-	refold  quorum.LSN  // folded up to here while a turn reads the overlay
 	reload  bool        // the instance must be decoded afresh
 
 	outbox outbox
@@ -339,8 +338,7 @@ func (s *Shard) pump(now quorum.Instant, a *actor) {
 	for a.phase == active && a.running == nil && len(a.mailbox) > 0 && s.mayBegin(now, a) {
 		p := a.mailbox[0]
 		a.mailbox = a.mailbox[:copy(a.mailbox, a.mailbox[1:])]
-		if now >= p.call().Deadline {
-			s.drop(a, p, Outcome{Code: CodeDeadline, Detail: "the deadline passed before the turn began"})
+		if s.expirePending(now, a, p) {
 			continue
 		}
 		s.begin(now, a, p)
@@ -537,7 +535,9 @@ func (s *Shard) kill(a *actor, o Outcome) {
 		s.finishAll(p.calls, o)
 	}
 	a.mailbox, a.pending = nil, nil
-	s.out.Deactivate = append(s.out.Deactivate, a.id)
+	if a.phase != deactivating { // which the shell has been told of
+		s.out.Deactivate = append(s.out.Deactivate, a.id)
+	}
 	s.remove(a)
 }
 

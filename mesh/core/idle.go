@@ -168,22 +168,26 @@ func (s *Shard) expireSlot(now quorum.Instant, sl *slot) {
 
 // expireActor ends calls in the mailbox, and the turn that runs.
 func (s *Shard) expireActor(now quorum.Instant, a *actor) {
-	a.mailbox = slices.DeleteFunc(a.mailbox, func(p *pending) bool {
-		id := p.call().Request
-		if p.calls = s.expireCalls(now, p.calls, late); len(p.calls) > 0 {
-			return false
-		}
-		s.forgetPending(a, p, id)
-		return true
-	})
+	a.mailbox = slices.DeleteFunc(a.mailbox, func(p *pending) bool { return s.expirePending(now, a, p) })
 	if a.running != nil {
 		s.expireTurn(now, a)
 	}
 	s.pump(now, a)
 }
 
+// expirePending ends those of a call and its duplicates that are late, and reports
+// whether all of them were.
+func (s *Shard) expirePending(now quorum.Instant, a *actor, p *pending) bool {
+	id := p.call().Request
+	if p.calls = s.expireCalls(now, p.calls, late); len(p.calls) > 0 {
+		return false
+	}
+	s.forgetPending(a, p, id)
+	return true
+}
+
 // expireTurn gives up a turn whose call is late. Go cannot stop a handler; its
-// effects are not recorded.
+// effects are not recorded. A duplicate that has time left may be tried again.
 func (s *Shard) expireTurn(now quorum.Instant, a *actor) {
 	p := a.running
 	p.calls = append(p.calls[:1], s.expireCalls(now, p.calls[1:], Outcome{
@@ -192,7 +196,10 @@ func (s *Shard) expireTurn(now quorum.Instant, a *actor) {
 		s.nextDue = min(s.nextDue, due)
 		return
 	}
+	twins := p.calls[1:]
+	p.calls = p.calls[:1]
 	s.abandon(a, Outcome{Code: CodeDeadline, Detail: "the turn ran past its deadline and was rolled back"})
+	s.finishAll(twins, Outcome{Code: CodeUnavailable, Detail: "the call with this request id that came first was late, and rolled back"})
 }
 
 // expireCalls ends the late ones of some calls and returns the others.

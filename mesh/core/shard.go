@@ -59,7 +59,6 @@ func setDefault[T comparable](p *T, v T) {
 type Shard struct {
 	cfg   ShardConfig
 	env   quorum.Env
-	epoch quorum.Epoch // of the view that it has adopted
 	slots map[quorum.SlotID]*slot
 
 	actors   map[ActivationID]*actor
@@ -252,7 +251,7 @@ func (s *Shard) Adopt(now quorum.Instant, epoch quorum.Epoch, rows []SlotRow) {
 		}
 		s.stepped(now, sl)
 	}
-	s.epoch, s.out.Adopted = epoch, epoch
+	s.out.Adopted = epoch
 }
 
 // SlotRow is one slot's row.
@@ -300,6 +299,10 @@ func (s *Shard) Lease(now quorum.Instant, peer quorum.NodeID, sent quorum.Instan
 	lapsed := s.lapsed
 	s.lapsed = nil
 	for _, sl := range lapsed {
+		if sl.serving && now >= sl.q.LeaseUntil() {
+			s.lapsed = append(s.lapsed, sl)
+			continue
+		}
 		sl.lapsed = false
 		s.pumpSlot(now, sl)
 	}
@@ -434,13 +437,18 @@ func (s *Shard) takeSends() []quorum.Envelope {
 
 // stepped is called after a slot was stepped.
 func (s *Shard) stepped(now quorum.Instant, sl *slot) {
+	s.events(now)
+	s.watch(sl)
+	if len(sl.queue) > 0 && !s.owns(sl) { // it never was active, and so was not lost
+		s.endQueue(sl)
+	}
+}
+
+// watch has the slot ticked while it waits for something that time brings about.
+func (s *Shard) watch(sl *slot) {
 	if !sl.busy && (sl.q.Busy() || !sl.quiesce.until.IsZero()) {
 		sl.busy = true
 		s.busy = append(s.busy, sl)
-	}
-	s.events(now)
-	if len(sl.queue) > 0 && !s.owns(sl) { // it never was active, and so was not lost
-		s.endQueue(sl)
 	}
 }
 

@@ -92,7 +92,7 @@ func (s *Shard) event(now quorum.Instant, e *quorum.SlotEvent) {
 		s.report(SlotReport{Kind: ReportActive, Slot: e.Slot, Ballot: e.Ballot})
 		s.activated(now, sl, e)
 	case quorum.SlotPaused:
-		sl.serving = false
+		sl.pause()
 	case quorum.SlotLost:
 		s.report(SlotReport{Kind: ReportLost, Slot: e.Slot, Ballot: e.Ballot})
 		s.lost(now, sl)
@@ -111,7 +111,19 @@ func (s *Shard) event(now quorum.Instant, e *quorum.SlotEvent) {
 	case quorum.SlotDamaged:
 		s.out.Damaged = e.Detail
 	}
+	s.watch(sl)
 }
+
+// pause stops serving until the slot is sealed again. Rounds are counted anew
+// then.
+func (sl *slot) pause() {
+	sl.serving = false
+	for i := range sl.reads {
+		sl.reads[i].round = notAsked
+	}
+}
+
+const notAsked = ^uint64(0) // a round that is asked when the slot is active
 
 func (s *Shard) report(r SlotReport) { s.out.Reports = append(s.out.Reports, r) }
 
@@ -127,10 +139,13 @@ func (s *Shard) activated(now quorum.Instant, sl *slot, e *quorum.SlotEvent) {
 	sl.quiesce = quiesceState{}
 	if !e.Kept {
 		s.Outbox(now, sl.id, sl.q.Senders())
-		s.out.Outboxes = append(s.out.Outboxes, sl.id)
 	}
-	queue := sl.queue
-	sl.queue = nil
+	s.out.Outboxes = append(s.out.Outboxes, sl.id) // an earlier answer may have come while it was not served
+	queue, reads := sl.queue, sl.reads
+	sl.queue, sl.reads = nil, nil
+	for _, w := range reads {
+		s.leave(now, sl, w)
+	}
 	for _, c := range queue {
 		s.dispatch(now, sl, c)
 	}
@@ -215,9 +230,9 @@ func (s *Shard) leave(now quorum.Instant, sl *slot, w waiting) {
 		s.finishAll(w.calls, w.outcome)
 		return
 	}
-	if !sl.q.Active() { // being sealed again: the round is asked once that is done
-		w.lsn = sl.q.Log().Last().LSN + 1 // the barrier's, or later
-		sl.wait(w)
+	if !sl.q.Active() { // being sealed again
+		w.round = notAsked
+		sl.reads = append(sl.reads, w)
 		return
 	}
 	w.round = sl.q.Ask()
