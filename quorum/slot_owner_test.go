@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -129,6 +130,69 @@ func TestSlotMismatchNonsense(t *testing.T) {
 	}
 }
 
+// TestSlotBehind: only a refusal for the sake of a higher ballot says that there
+// is a newer view.
+func TestSlotBehind(t *testing.T) {
+	env, s := opened(t)
+	for _, test := range []struct {
+		promised Ballot
+		want     int
+	}{{Ballot{1, 9}, 0}, {Ballot{2, 1}, 0}, {Ballot{3, 0}, 1}} {
+		s.Step(1, 3, &Message{Kind: MsgRefuse, Ballot: Ballot{2, 1}, Promised: Promise{test.promised, 3}})
+		if _, events := settle(env, s); len(events) != test.want {
+			t.Errorf("refused for %v: %+v", test.promised, events)
+		}
+	}
+}
+
+// TestSlotFloor: an owner keeps what any replica or learner may lack.
+func TestSlotFloor(t *testing.T) {
+	_, s, _ := sealer(t)
+	if got := s.Floor(); got != 0 {
+		t.Errorf("floor %d before anything is known of the others", got)
+	}
+	_, s = opened(t)
+	ackFrom(s, 1, 2, 5, 0)
+	if got := s.Floor(); got != 0 {
+		t.Errorf("floor %d, and one replica has nothing", got)
+	}
+	ackFrom(s, 1, 3, 4, 0)
+	if got := s.Floor(); got != 4 {
+		t.Errorf("floor %d, and one replica has 4", got)
+	}
+	_, s = replica(t)
+	if got := s.Floor(); got != s.Applied() || got != 4 {
+		t.Errorf("floor %d of a node that does not own the slot", got)
+	}
+}
+
+// TestSlotReadDone: entries come from the store when they no longer fit.
+func TestSlotReadDone(t *testing.T) {
+	env, s := opened(t)
+	ackFrom(s, 1, 2, 5, 0)
+	settle(env, s)
+	entries := slices.Clone(s.log.tail)
+	s.Evict(0)
+	s.Step(1, 3, &Message{Kind: MsgMismatch, Ballot: Ballot{2, 1}})
+	_, events := settle(env, s)
+	if len(events) != 1 || events[0].Kind != SlotRead || len(events[0].Tail) != 5 {
+		t.Fatalf("%+v", events)
+	}
+	ackFrom(s, 1, 3, 2, 0) // it had more than it said at first
+	for _, read := range [][]Entry{entries, append(slices.Clone(entries), Entry{LSN: 6}), nil, {{LSN: 99}}} {
+		s.ReadDone(1, 3, Ballot{2, 1}, read)
+		for _, e := range env.Sends {
+			if len(e.Entries) > 0 {
+				t.Errorf("sent %s, which node 3 has", renderEntries(e.Entries))
+			}
+		}
+		env.Sends = nil
+	}
+	if p := s.lead.peers[1]; p.next != 3 {
+		t.Errorf("next %d", p.next)
+	}
+}
+
 // TestSlotRounds: a round is confirmed by those who heard it, and by nothing
 // else; it is repeated if it got lost.
 func TestSlotRounds(t *testing.T) {
@@ -138,6 +202,9 @@ func TestSlotRounds(t *testing.T) {
 	}
 	env, s = opened(t)
 	ackFrom(s, 1, 2, 5, 99)
+	for _, id := range []NodeID{2, 3} {
+		ackFrom(s, 1, id, 5, 0) // and there is nothing else to send
+	}
 	round := s.Ask()
 	if s.Confirmed() != 0 {
 		t.Errorf("round %d confirmed before it was asked", round)
@@ -198,10 +265,38 @@ func TestSlotRoundBelowTheBase(t *testing.T) {
 	}
 }
 
+// TestSlotEvict: what is not durable cannot be read from the store, and stays; the
+// rest stays as long as a replica lacks it and there is room.
+func TestSlotEvict(t *testing.T) {
+	env, s := opened(t)
+	cached := func(want LSN, when string) {
+		t.Helper()
+		if s.log.cached != want {
+			t.Errorf("%s: entries from %d on are here, want %d", when, s.log.cached, want)
+		}
+	}
+	ackFrom(s, 1, 2, 5, 0)
+	s.Append("", nil)
+	env.Flush(1, 2)
+	env.Writes = nil
+	ackFrom(s, 1, 2, 6, 0)
+	s.Evict(1 << 30)
+	cached(1, "one replica has nothing")
+	ackFrom(s, 1, 3, 6, 0)
+	s.Evict(1 << 30)
+	cached(6, "all have everything, and 6 is not durable here")
+	s.Persisted(1, 2)
+	s.Evict(1 << 30)
+	cached(7, "all of it is durable")
+	s.Append("", nil)
+	settle(env, s)
+	s.Evict(0)
+	cached(8, "there is no room")
+}
+
 // TestSlotLearnerCaughtUp: a learner has caught up when it has what is committed.
 func TestSlotLearnerCaughtUp(t *testing.T) {
 	env, s := opened(t)
-	ackFrom(s, 1, 2, 5, 0)
 	row := s.Row()
 	row.Learners = []NodeID{4}
 	s.SetRow(1, 3, row)
@@ -215,6 +310,11 @@ func TestSlotLearnerCaughtUp(t *testing.T) {
 		}
 		return n
 	}
+	if n := caughtUp(0, 5); n != 0 {
+		t.Errorf("%d reports by an owner that is not active", n)
+	}
+	ackFrom(s, 1, 2, 5, 0)
+	s.lead.peers[2].match = 0
 	for _, step := range []struct {
 		now  time.Duration
 		lsn  LSN
