@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -22,7 +21,7 @@ import (
 const viaGRPC = "grpc"
 
 // defaultConns is how many connections etcd's clients share.
-const defaultConns = 1
+const defaultConns = 4
 
 const (
 	startTimeout = time.Minute
@@ -51,7 +50,7 @@ func (e *etcd) Version(context.Context) (string, error) {
 	if e.all {
 		to = "to all nodes"
 	}
-	return fmt.Sprintf("%s, %d nodes, %d connections of clients %s", version.Version, nodes, e.conns, to), nil
+	return fmt.Sprintf("%s, %d nodes; connections of the clients: %d, %s", version.Version, nodes, e.conns, to), nil
 }
 
 // Vias implements bench.System.
@@ -61,22 +60,22 @@ func (e *etcd) Vias() []string { return []string{viaGRPC} }
 func (e *etcd) Start(ctx context.Context, dir string) (bench.Cluster, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	dir, err := filepath.Abs(dir)
+	processes, err := cluster.New(cluster.Config{Dir: dir})
 	if err != nil {
 		return nil, err
 	}
-	// Each is given --expect and --join as a meshnode is, and has no use for
-	// them: etcd is told its members beforehand.
-	processes, err := cluster.New(cluster.Config{Binary: e.binary, Dir: dir, Nodes: nodes, Together: true})
-	if err != nil {
-		return nil, err
+	for range nodes {
+		if _, err := processes.Add(e.binary); err != nil {
+			processes.Close() // err says more
+			return nil, err
+		}
 	}
 	var members []string
 	for _, n := range processes.Nodes {
 		members = append(members, n.Name+"=http://"+n.Listen)
 	}
 	for _, n := range processes.Nodes {
-		n.Args = append(n.Args, "--members", strings.Join(members, ","))
+		n.Args = []string{"--members", strings.Join(members, ",")}
 	}
 	c := &etcdCluster{etcd: e, processes: processes}
 	if err = processes.Start(); err == nil {
@@ -151,7 +150,8 @@ func (c *etcdCluster) Dial(context.Context, string, int) (bench.Client, error) {
 	return caller, nil
 }
 
-// Counters implements bench.Cluster: fsyncs of the log, and of the tree behind it.
+// Counters implements bench.Cluster. Counted are syncs of the log, and commits
+// of the tree behind it, each of which syncs as well.
 func (c *etcdCluster) Counters(ctx context.Context) (bench.Counters, error) {
 	sum := bench.Counters{CPU: bench.ProcessesCPU(c.processes)}
 	for _, n := range c.processes.Nodes {

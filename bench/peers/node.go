@@ -18,8 +18,6 @@ func startEtcd(ctx context.Context, args []string) error {
 	listen := flags.String("listen", "", "HOST:PORT for the other nodes")
 	http := flags.String("http", "", "HOST:PORT for clients")
 	members := flags.String("members", "", "NAME=URL,... of all nodes")
-	flags.Int("expect", 0, "not used")
-	flags.String("join", "", "not used")
 	if err := flags.Parse(args); err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
