@@ -349,7 +349,7 @@ func (l *controlLoop) message(from quorum.NodeID, m transport.Control) {
 
 // beat takes a heartbeat or an answer.
 func (l *controlLoop) beat(from quorum.NodeID, b transport.Beat) {
-	skew := time.Unix(0, b.Wall).Sub(time.Now())
+	skew := time.Until(time.Unix(0, b.Wall))
 	l.do(func(c *core.Control, now quorum.Instant) {
 		c.Beat(now, core.Heartbeat{
 			Peer: from, Answer: b.Kind == transport.BeatAnswer, Boot: b.Boot, AnsweredBoot: b.AnsweredBoot,

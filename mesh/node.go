@@ -45,13 +45,12 @@ type Node struct {
 	diskFull    atomic.Bool   // nearly: calls are refused
 	snapshots   chan struct{} // one value for each that is being sent
 
-	ctx     context.Context // ends when the node stops
-	cancel  context.CancelFunc
-	tasks   sync.WaitGroup
-	closing sync.Once
-	done    chan struct{}
-	errMu   sync.Mutex
-	err     error
+	ctx    context.Context // ends when the node stops
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
+	done   chan struct{}
+	errMu  sync.Mutex
+	err    error
 }
 
 // snapshotsSent bounds the snapshots that a node sends at a time.

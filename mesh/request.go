@@ -28,9 +28,6 @@ type request struct {
 	trace            []byte
 }
 
-// op names the request in errors.
-func (r *request) op() string { return "call " + r.kind + "/" + r.id + " " + r.method }
-
 // answer is the end of a request.
 type answer struct {
 	core.Outcome

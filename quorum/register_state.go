@@ -107,23 +107,23 @@ type RegisterState struct {
 	Starts   []RegisteredStart
 }
 
-func (s *RegisterState) clone() *RegisterState {
-	c := *s
-	c.Starts = slices.Clone(s.Starts)
+func (t *RegisterState) clone() *RegisterState {
+	c := *t
+	c.Starts = slices.Clone(t.Starts)
 	return &c
 }
 
 const registerStateVersion = 1
 
 // AppendTo appends the state's canonical encoding to b.
-func (s *RegisterState) AppendTo(b []byte) []byte {
+func (t *RegisterState) AppendTo(b []byte) []byte {
 	b = append(b, registerStateVersion)
-	b = s.View.AppendTo(b)
-	b = s.Promised.appendTo(b)
-	b = s.Accepted.appendTo(b)
-	b = s.Value.AppendTo(b)
-	b = appendUint(b, uint64(len(s.Starts)))
-	for _, e := range s.Starts {
+	b = t.View.AppendTo(b)
+	b = t.Promised.appendTo(b)
+	b = t.Accepted.appendTo(b)
+	b = t.Value.AppendTo(b)
+	b = appendUint(b, uint64(len(t.Starts)))
+	for _, e := range t.Starts {
 		b = appendBool(e.Start.appendTo(b), e.Late)
 	}
 	return b

@@ -41,8 +41,6 @@ func (s Start) rulesOut(t Start) bool {
 // String returns "node.boot", and the nonce after it.
 func (s Start) String() string { return fmt.Sprintf("%s.%d/%x", s.Node, s.Boot, uint64(s.Nonce)) }
 
-func compareStarts(s, t Start) int { return cmp.Compare(s.Node, t.Node) }
-
 func findStart(list []Start, id NodeID) (int, bool) {
 	return slices.BinarySearchFunc(list, id, func(s Start, id NodeID) int { return cmp.Compare(s.Node, id) })
 }

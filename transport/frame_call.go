@@ -108,10 +108,8 @@ func (c *Call) check() error {
 	return nil
 }
 
-// DecodeCall decodes what AppendCall wrote, all of it. Args and Trace point
-// into b. The error wraps ErrFrame.
-func DecodeCall(b []byte) (*Call, error) { return decodeCall(b, nil) }
-
+// decodeCall decodes what AppendCall wrote, all of it. Args and Trace point into b;
+// names, if not nil, keeps the strings that come again. The error wraps ErrFrame.
 func decodeCall(b []byte, names *interner) (*Call, error) {
 	d := decoder{b: b, names: names}
 	c := &Call{}

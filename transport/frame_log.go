@@ -50,10 +50,8 @@ func appendEntry(b []byte, e *quorum.Entry) []byte {
 	return appendBin(b, e.Data)
 }
 
-// DecodeLogFrame decodes what AppendLogFrame wrote, all of it. The entries'
-// data points into b. The error wraps ErrFrame.
-func DecodeLogFrame(b []byte) ([]quorum.Message, error) { return decodeLog(b, nil) }
-
+// decodeLog decodes what AppendLogFrame wrote, all of it. The entries' data points into b;
+// names, if not nil, keeps the strings that come again. The error wraps ErrFrame.
 func decodeLog(b []byte, names *interner) ([]quorum.Message, error) {
 	d := decoder{b: b, names: names}
 	msgs := make([]quorum.Message, d.array(minMessageBytes))

@@ -58,10 +58,8 @@ func AppendReply(b []byte, r *Reply) []byte {
 	return appendUint(b, uint64(r.Redirect))
 }
 
-// DecodeReply decodes what AppendReply wrote, all of it. Result and the
-// details of App point into b. The error wraps ErrFrame.
-func DecodeReply(b []byte) (*Reply, error) { return decodeReply(b, nil) }
-
+// decodeReply decodes what AppendReply wrote, all of it. Result and the details of App point into b;
+// names, if not nil, keeps the strings that come again. The error wraps ErrFrame.
 func decodeReply(b []byte, names *interner) (*Reply, error) {
 	d := decoder{b: b, names: names}
 	r := &Reply{}
