@@ -125,6 +125,9 @@ func (s *Slot) sealees() []NodeID {
 // `from`.
 func (l *lead) rowChanged(now Instant, s *Slot) {
 	switch {
+	case l.phase == phaseFetching && !slices.Contains(s.sealees(), l.best):
+		l.phase = phaseSealing // who has no part in the slot any more deletes its log
+		l.sealed(now, s)
 	case l.phase == phaseSealing:
 		l.sealed(now, s) // fewer sets may be asked for
 	case l.phase >= phaseOpening:
