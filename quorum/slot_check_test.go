@@ -144,7 +144,7 @@ func (n *slotNode) checkMajority(s *Slot, t *slotTruth, c LSN) {
 }
 
 // activated notes a ballot that is active. Its log holds all that was ever
-// committed. (Durability, AckedKept)
+// committed at lower ballots. (Durability, AckedKept)
 func (t *slotTruth) activated(n *slotNode, s *Slot) {
 	b := s.lead.ballot
 	if t.barriers[b] != 0 {
@@ -159,8 +159,8 @@ func (t *slotTruth) activated(n *slotNode, s *Slot) {
 	}
 	for i, place := range t.committed {
 		lsn := LSN(i + 1)
-		if lsn < s.log.Base().LSN {
-			continue // rolled into the base's hash
+		if lsn < s.log.Base().LSN || !place.at.Ballot.Less(b) {
+			continue // rolled into the base's hash; or it is late itself
 		}
 		if lsn > s.log.Last().LSN || s.log.hash(lsn) != place.hash {
 			n.mesh.broken("Durability: node %d slot %d: active at %v without %v", n.id, s.id, b, place.at)

@@ -161,6 +161,11 @@ func TestSlotFloor(t *testing.T) {
 		t.Errorf("floor %d, and one replica has 4", got)
 	}
 	_, s = replica(t)
+	s.SetRow(1, 3, Row{Epoch: 3, Replicas: []NodeID{2, 1, 3}})
+	if got := s.Floor(); got != 0 {
+		t.Errorf("floor %d while it seals, with a log of its own", got)
+	}
+	_, s = replica(t)
 	if got := s.Floor(); got != s.Applied() || got != 4 {
 		t.Errorf("floor %d of a node that does not own the slot", got)
 	}
@@ -178,8 +183,13 @@ func TestSlotReadDone(t *testing.T) {
 	if len(events) != 1 || events[0].Kind != SlotRead || len(events[0].Tail) != 5 {
 		t.Fatalf("%+v", events)
 	}
+	// More than the log holds is not from this log.
+	s.ReadDone(1, 3, Ballot{2, 1}, append(slices.Clone(entries), chain(entries[4].Position(), entries[4].Hash, Ballot{2, 1})...))
+	if len(env.Sends) > 0 {
+		t.Errorf("sent %+v", env.Sends)
+	}
 	ackFrom(s, 1, 3, 2, 0) // it had more than it said at first
-	for _, read := range [][]Entry{entries, append(slices.Clone(entries), Entry{LSN: 6}), nil, {{LSN: 99}}} {
+	for _, read := range [][]Entry{entries, nil, {{LSN: 99}}} {
 		s.ReadDone(1, 3, Ballot{2, 1}, read)
 		for _, e := range env.Sends {
 			if len(e.Entries) > 0 {
@@ -190,6 +200,17 @@ func TestSlotReadDone(t *testing.T) {
 	}
 	if p := s.lead.peers[1]; p.next != 3 {
 		t.Errorf("next %d", p.next)
+	}
+}
+
+// TestSlotStrangerWithOwnBallot: nobody else appends at this node's ballot.
+func TestSlotStrangerWithOwnBallot(t *testing.T) {
+	env, s := opened(t)
+	last := s.Log().Last()
+	entries := chain(last, s.log.hash(last.LSN), Ballot{2, 1})
+	s.Step(1, 3, &Message{Kind: MsgAppend, Ballot: Ballot{2, 1}, At: last, Entries: entries})
+	if sends, _ := settle(env, s); len(sends) > 0 || s.Log().Last() != last {
+		t.Errorf("sent %+v, log up to %v", sends, s.Log().Last())
 	}
 }
 
