@@ -370,7 +370,7 @@ func (n *slotNode) answerWant(i int) {
 		return
 	}
 	if s.Promise().Ballot != w.Ballot {
-		return // it follows another owner now
+		n.mesh.count("snapshot late") // of another owner's log, maybe; its receiver sees that
 	}
 	copied := slotDisk{log: slices.Clone(d.log), fold: d.fold}
 	stage := &slotStage{slot: w.Slot, ballot: w.Ballot, state: d.state(d.fold), disk: copied}

@@ -397,7 +397,7 @@ var slotRare = []string{
 	"crash sealing", "crash fetching", "crash opening", "crash active", "crash with writes under way",
 	"kept reseal", "lease wait", "lease held", "release by epoch", "repeated", "reordered", "dropped",
 	"discard", "folded", "caught up", "behind", "round confirmed", "from dropped", "active",
-	"replaced and active", "round of a replaced owner",
+	"replaced and active", "snapshot late", "round of a replaced owner",
 }
 
 const slotSteps = 3000
