@@ -81,7 +81,7 @@ func (l *shardLoop) abandon(t core.TurnRef) {
 		l.node.orphans.Add(1)
 	}
 	why := errStopped
-	if due := a.turn.start.Call.Deadline; due != 0 && clockNow() >= due {
+	if due := a.turn.start.Call.Deadline; due != 0 && clockAbout() >= due {
 		why = errDeadline
 	}
 	a.turn.cancel(why)

@@ -79,7 +79,7 @@ func (l *shardLoop) deliver(d core.Delivery) {
 	req := &request{
 		kind: kind, id: id, method: d.Send.Method, args: d.Send.Args, json: d.Send.JSON,
 		requestID: quorum.RequestID{Source: d.Source, Number: d.Send.Number},
-		deadline:  clockNow().Add(deliveryTimeout),
+		deadline:  clockAbout().Add(deliveryTimeout),
 		internal:  true,
 	}
 	a := l.node.route(l.node.ctx, req)

@@ -24,14 +24,9 @@ type waiter struct {
 	reply    func(answer)
 }
 
-// finish gives the call's end to who waits for it. An answer that is true only
-// while a lease lasts is checked once more as it leaves, for the process may
-// have been paused since.
+// finish gives the call's end to who waits for it.
 func (w *waiter) finish(n *Node, o *core.Outcome) {
 	a := answer{Outcome: *o, node: n.conf.Name}
-	if o.Until != 0 && clockNow() >= o.Until {
-		a = answered(core.CodeUnavailable, "the lease ended before the answer left")
-	}
 	if w.wantJSON && a.Code == core.CodeOK {
 		toJSON(w.method, &a)
 	}
@@ -173,10 +168,10 @@ func invoke(ctx context.Context, inv *invocation, s *session, timeout time.Durat
 		deadline: inv.deadline,
 	}
 	if r.deadline == 0 {
-		r.deadline = clockNow().Add(timeout)
+		r.deadline = clockAbout().Add(timeout)
 	}
 	if t, ok := ctx.Deadline(); ok {
-		r.deadline = min(r.deadline, clockNow().Add(time.Until(t)))
+		r.deadline = min(r.deadline, clockAbout().Add(time.Until(t)))
 	}
 	switch {
 	case inv.once != "":
@@ -200,7 +195,7 @@ type turns struct{ *Node }
 
 var _ turnEnv = turns{}
 
-func (n turns) clock() (quorum.Instant, int64) { return clockNow(), time.Now().UnixNano() }
+func (n turns) clock() (quorum.Instant, int64) { return clockAbout(), time.Now().UnixNano() }
 
 func (n turns) getKey(slot quorum.SlotID, actor quorum.ActorKey, key []byte) ([]byte, bool, error) {
 	return n.store.GetKey(slot, actor, key)

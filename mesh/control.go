@@ -38,6 +38,7 @@ type controlLoop struct {
 	enabled bool           // registered: the shards know
 	ended   bool           // retired
 
+	publishAt  quorum.Instant
 	complained string // last said of why the node does not serve yet
 	complainAt quorum.Instant
 
@@ -129,8 +130,14 @@ func (l *controlLoop) run() {
 			l.core.Tick(now)
 			l.dispatch()
 		}
-		l.publish()
-		timer.Reset(min(l.core.Deadline().Sub(clockNow()), time.Second))
+		next := l.core.Deadline()
+		if now >= l.publishAt {
+			l.publishAt = now.Add(publishPeriod)
+			l.publish()
+		} else {
+			next = min(next, l.publishAt)
+		}
+		timer.Reset(next.Sub(clockNow()))
 	}
 }
 
@@ -400,6 +407,9 @@ func (l *controlLoop) facts() controlFacts {
 	defer l.factsMu.Unlock()
 	return l.known
 }
+
+// publishPeriod is how old facts may be.
+const publishPeriod = 50 * time.Millisecond
 
 // publish refreshes facts.
 func (l *controlLoop) publish() {

@@ -74,7 +74,7 @@ func (rt *router) route(ctx context.Context, r *request) answer {
 	unknown := false // some owner may have run it
 	last := answered(core.CodeUnavailable, "this node has no view yet")
 	for pause := retryPauseMin; ; pause = min(2*pause, retryPauseMax) {
-		now := clockNow()
+		now := clockAbout()
 		left := r.deadline.Sub(now)
 		if left <= 0 || ctx.Err() != nil {
 			return late(last, unknown, left <= 0)
@@ -113,7 +113,7 @@ func (rt *router) attempt(ctx context.Context, v *ring.View, r *request) (answer
 	if owner.ID == rt.self {
 		return rt.handOver(ctx, owner, quorum.SlotID(slot), r) // which hears of the change itself
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.deadline.Sub(clockNow()))
+	ctx, cancel := context.WithTimeout(ctx, r.deadline.Sub(clockAbout()))
 	defer cancel()
 	try := &attempt{ring.SlotID(slot), owner.ID, cancel}
 	rt.begin(try)
@@ -208,7 +208,7 @@ func wait(ctx context.Context, changed <-chan struct{}, d time.Duration) {
 func (r *request) callOf(epoch quorum.Epoch) *transport.Call {
 	return &transport.Call{
 		Epoch: epoch, Kind: r.kind, Actor: r.id, Method: r.method, Args: r.args, JSON: r.json, WantJSON: r.wantJSON,
-		Internal: r.internal, Request: r.requestID, Timeout: r.deadline.Sub(clockNow()), Chain: r.chain,
+		Internal: r.internal, Request: r.requestID, Timeout: r.deadline.Sub(clockAbout()), Chain: r.chain,
 		Principal: r.principal, Trace: r.trace,
 	}
 }

@@ -162,7 +162,7 @@ func (l *shardLoop) run() {
 		r := l.core.Ready(now)
 		l.dispatch(&r)
 		tickAt = l.core.Deadline(now)
-		timer.Reset(tickAt.Sub(clockNow()))
+		timer.Reset(tickAt.Sub(clockAbout()))
 	}
 }
 
@@ -204,9 +204,7 @@ func (l *shardLoop) dispatch(r *core.Ready) {
 		n.metrics.observeHandover(took)
 	}
 	l.send(r.Sends)
-	for i := range r.Outcomes {
-		l.answer(&r.Outcomes[i])
-	}
+	l.answer(r.Outcomes)
 	for i := range r.Turns {
 		l.startTurn(&r.Turns[i])
 	}
@@ -266,12 +264,24 @@ func (l *shardLoop) send(list []quorum.Envelope) {
 	}
 }
 
-// answer gives a call's end to whoever waits for it.
-func (l *shardLoop) answer(f *core.Finished) {
-	if f.Outcome.Replayed {
-		l.stats.dedupHits.Add(1)
+// answer gives calls' ends to those who wait for them. An answer that is true
+// only while a lease lasts is checked once more, by a clock that is read as it
+// leaves: the process may have been paused since.
+func (l *shardLoop) answer(list []core.Finished) {
+	if len(list) == 0 {
+		return
 	}
-	f.Call.Waiter.(*waiter).finish(l.node, &f.Outcome)
+	leaving := clockNow()
+	for i := range list {
+		o := &list[i].Outcome
+		if o.Until != 0 && leaving >= o.Until {
+			*o = core.Outcome{Code: core.CodeUnavailable, Detail: "the lease ended before the answer left"}
+		}
+		if o.Replayed {
+			l.stats.dedupHits.Add(1)
+		}
+		list[i].Call.Waiter.(*waiter).finish(l.node, o)
+	}
 }
 
 // end lets go of what the loop holds when the node stops.
