@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,7 +9,6 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
-	"time"
 )
 
 // Node is one place for a process of the mesh: a name, a data directory and
@@ -139,27 +137,6 @@ func (n *Node) Kill() error {
 	<-n.Exited()
 	return nil
 }
-
-// Stop freezes the process with SIGSTOP and waits until all of its threads
-// stand still; Continue lets it go on.
-func (n *Node) Stop() error {
-	if err := n.Signal(syscall.SIGSTOP); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
-	defer cancel()
-	return Until(ctx, func(context.Context) error {
-		if p := n.current(); p != nil && !p.ended() && !stopped(p.cmd.Process.Pid) {
-			return fmt.Errorf("%s does not stop", n.Name)
-		}
-		return nil
-	})
-}
-
-const stopTimeout = 5 * time.Second
-
-// Continue lets a stopped process go on.
-func (n *Node) Continue() error { return n.Signal(syscall.SIGCONT) }
 
 // Said returns everything that the node's processes have written.
 func (n *Node) Said() string {
