@@ -21,7 +21,7 @@ import (
 const viaGRPC = "grpc"
 
 // defaultConns is how many connections etcd's clients share.
-const defaultConns = 4
+const defaultConns = 1
 
 const (
 	startTimeout = time.Minute
