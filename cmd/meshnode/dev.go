@@ -100,7 +100,7 @@ func devAddresses(data string, nodes int) ([]devAddr, error) {
 			mesh.ErrUsage, data, len(addrs), len(addrs))
 	}
 	for len(addrs) < nodes {
-		addr, err := freeAddresses("n" + strconv.Itoa(len(addrs)+1))
+		addr, err := freeAddresses(len(addrs) + 1)
 		if err != nil {
 			return nil, err
 		}
@@ -112,19 +112,28 @@ func devAddresses(data string, nodes int) ([]devAddr, error) {
 	return addrs, os.WriteFile(path, append(text, '\n'), 0o600)
 }
 
-// freeAddresses finds a UDP and a TCP port that nobody has now.
-func freeAddresses(name string) (devAddr, error) {
-	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
+// freeAddresses finds a UDP and a TCP port that nobody has now: those that the
+// other commands take where nothing else is said, if they are free.
+func freeAddresses(n int) (devAddr, error) {
+	udp, err := listenNear(7000+n, func(addr string) (net.PacketConn, error) { return net.ListenPacket("udp", addr) })
 	if err != nil {
 		return devAddr{}, err
 	}
 	defer udp.Close()
-	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	tcp, err := listenNear(8000+n, func(addr string) (net.Listener, error) { return net.Listen("tcp", addr) })
 	if err != nil {
 		return devAddr{}, err
 	}
 	defer tcp.Close()
-	return devAddr{Name: name, Listen: udp.LocalAddr().String(), HTTP: tcp.Addr().String()}, nil
+	return devAddr{Name: "n" + strconv.Itoa(n), Listen: udp.LocalAddr().String(), HTTP: tcp.Addr().String()}, nil
+}
+
+// listenNear listens on a port of 127.0.0.1, or on any free one if it is taken.
+func listenNear[T any](port int, listen func(addr string) (T, error)) (T, error) {
+	if l, err := listen(net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+		return l, nil
+	}
+	return listen("127.0.0.1:0")
 }
 
 // dev runs the nodes. Its run loop owns what is not a channel.
