@@ -387,6 +387,21 @@ func TestSends(t *testing.T) {
 	}
 }
 
+// A send of an uncommitted record waits, also where others of its actor go.
+func TestSendWaitsForItsCommit(t *testing.T) {
+	r := newRig(t, ShardConfig{}, 1, 2, 3)
+	n := r.nodes[1]
+	r.call("add", sessionID(1))
+	r.done(r.turn(), sends("p", "p"))
+	r.nodes[2].deaf, r.nodes[3].deaf = true, true
+	r.call("add", sessionID(2))
+	r.done(r.turn(), sends("q"))
+	r.delivered(true)
+	if len(n.deliveries) != 1 || n.deliveries[0].Send.Target != "p" {
+		t.Errorf("these go: %+v", n.deliveries)
+	}
+}
+
 // The next record carries the note that sends are done.
 func TestNoteTravelsWithRecord(t *testing.T) {
 	r := newRig(t, ShardConfig{}, 1)

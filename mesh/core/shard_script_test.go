@@ -29,26 +29,36 @@ func TestReplyWaitsForMajority(t *testing.T) {
 	}
 }
 
-// A replica that acknowledges before the owner's own disk does leaves nothing to
-// repeat, until the owner's write ends and there is a commit to tell.
+// When a replica acknowledges before the owner's own disk does, the commit is not
+// known until the owner's write ends, and must be told then.
 func TestCommitIsToldAfterSlowDisk(t *testing.T) {
-	r := newRig(t, ShardConfig{}, 1, 2, 3)
+	r := newRig(t, ShardConfig{}, 1, 2)
 	n := r.nodes[1]
-	r.nodes[3].deaf = true
+	r.pass(time.Second)
 	n.holdDisk = true
 	r.call("add", sessionID(1))
 	r.done(r.turn(), state("1"))
-	r.nodes[3].deaf = false
-	r.pass(time.Second) // node 3 has it too, and nobody knows of the commit
-	n.holdDisk = false
-	r.pass(0)
+	r.pass(time.Second)
 	r.sync(n)
 	r.settle()
+	n.holdDisk = false
 	r.pass(300 * time.Millisecond)
 	for _, id := range r.ids() {
 		if got := r.nodes[id].s.slots[rigSlot].q.Commit(); got != r.last() {
 			t.Errorf("node %v knows of the commit up to %d, not %d", id, got, r.last())
 		}
+	}
+}
+
+func TestNoLeaseBeforeRegistration(t *testing.T) {
+	s := NewShard(0, ShardConfig{Self: 1, Boot: 1, Lease: time.Millisecond}, nil)
+	now := quorum.Instant(time.Second)
+	for seq, want := range []bool{false, true} {
+		s.Beat(now, 2, 1, 1, uint64(seq))
+		if y := s.Ready(now); len(y.Verdicts) != 1 || y.Verdicts[0] != (BeatVerdict{2, uint64(seq), want}) {
+			t.Errorf("the verdicts are %+v, not %t", y.Verdicts, want)
+		}
+		s.Register(now)
 	}
 }
 
@@ -105,6 +115,52 @@ func TestAbandonedResultAfterReseal(t *testing.T) {
 	r.done(next, state("next"))
 	if o := r.ends(c, CodeOK); string(o.Reply) != "re next" {
 		t.Errorf("the answer is %q", o.Reply)
+	}
+}
+
+// A turn that is begun and abandoned in one batch is not begun at all.
+func TestAbandonedBeforeItBegan(t *testing.T) {
+	r := newRig(t, ShardConfig{}, 1)
+	r.call("add", sessionID(1))
+	r.done(r.turn(), state("1"))
+	n := r.nodes[1]
+	for i, wait := range []time.Duration{time.Second, 2 * time.Second, 10 * time.Second} {
+		c := &Call{Slot: rigSlot, Actor: rigActor, Request: sessionID(uint64(2 + i)), Deadline: r.now.Add(wait)}
+		n.s.Call(r.now, c)
+	}
+	n.s.Tick(r.now.Add(1500 * time.Millisecond))
+	n.s.Tick(r.now.Add(3 * time.Second))
+	r.settle()
+	if turn := r.turn(); turn.Call.Request != sessionID(4) || len(n.abandoned) != 0 {
+		t.Errorf("turn %+v begins, and %+v are abandoned", turn.Call.Request, n.abandoned)
+	}
+}
+
+func TestWallTimeGrows(t *testing.T) {
+	r := newRig(t, ShardConfig{}, 1, 2, 3)
+	wall := int64(5000)
+	for i, actor := range []quorum.ActorKey{"p", "q", "p"} {
+		if i == 2 {
+			r.view(quorum.Row{Replicas: []quorum.NodeID{2, 1, 3}})
+			r.pass(200 * time.Millisecond)
+			r.view(quorum.Row{Replicas: []quorum.NodeID{1, 2, 3}})
+			r.pass(200 * time.Millisecond)
+		}
+		r.call("add", sessionID(uint64(i+1)), func(c *Call) { c.Actor = actor })
+		turn := r.turn()
+		if i > 0 && turn.Wall != wall {
+			t.Errorf("turn %d is given the wall time %d, and the slot's last is %d", i, turn.Wall, wall)
+		}
+		res := state("x")
+		if res.Wall = 4000; i == 0 {
+			res.Wall = wall
+		}
+		r.done(turn, res)
+		for _, e := range slotIn(r.nodes[1].disk.seen, rigSlot).sorted() {
+			if e.Actor != "" && quorum.RecordWall(e.Data) < wall {
+				t.Errorf("a record has the wall time %d", quorum.RecordWall(e.Data))
+			}
+		}
 	}
 }
 

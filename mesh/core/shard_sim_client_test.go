@@ -185,7 +185,7 @@ func (n *simNode) finished(now quorum.Instant, f *Finished) {
 		leave()
 		return
 	}
-	n.later(w.between(0, 100*time.Millisecond), leave)
+	n.later(w.between(0, 300*time.Millisecond), leave)
 }
 
 var codeNames = [...]string{"ok", "app", "unavailable", "deadline", "overloaded", "unknown", "no method", "no kind",

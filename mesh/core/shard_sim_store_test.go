@@ -302,7 +302,11 @@ func (n *simNode) useStore(r *Ready) {
 // foldLater folds if the slot has not been replaced since the fold was ordered.
 func (n *simNode) foldLater(f Fold) {
 	w, log := n.w, n.replaced[f.Slot]
-	n.later(w.between(0, 20*time.Millisecond), func() {
+	wait := 20 * time.Millisecond
+	if w.chance(4) {
+		wait = 400 * time.Millisecond
+	}
+	n.later(w.between(0, wait), func() {
 		ok := n.replaced[f.Slot] == log
 		if ok {
 			retention := w.conf.shard.Retention

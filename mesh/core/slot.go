@@ -92,7 +92,7 @@ func (s *Shard) event(now quorum.Instant, e *quorum.SlotEvent) {
 		s.report(SlotReport{Kind: ReportActive, Slot: e.Slot, Ballot: e.Ballot})
 		s.activated(now, sl, e)
 	case quorum.SlotPaused:
-		sl.pause()
+		sl.serving = false
 	case quorum.SlotLost:
 		s.report(SlotReport{Kind: ReportLost, Slot: e.Slot, Ballot: e.Ballot})
 		s.lost(now, sl)
@@ -112,15 +112,6 @@ func (s *Shard) event(now quorum.Instant, e *quorum.SlotEvent) {
 		s.out.Damaged = e.Detail
 	}
 	s.watch(sl)
-}
-
-// pause stops serving until the slot is sealed again. Rounds are counted anew
-// then.
-func (sl *slot) pause() {
-	sl.serving = false
-	for i := range sl.reads {
-		sl.reads[i].round = notAsked
-	}
 }
 
 const notAsked = ^uint64(0) // a round that is asked when the slot is active
