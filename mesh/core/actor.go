@@ -51,8 +51,15 @@ const (
 // pending is a call in a mailbox, with the duplicates that joined it.
 type pending struct {
 	calls  []*Call // the first is the one that runs
-	lookup bool    // waits for Lookup of its own key
+	one    [1]*Call
+	lookup bool // waits for Lookup of its own key
 	seen   quorum.LSN
+}
+
+func newPending(c *Call) *pending {
+	p := &pending{one: [1]*Call{c}}
+	p.calls = p.one[:]
+	return p
 }
 
 func (p *pending) call() *Call { return p.calls[0] }
@@ -129,10 +136,10 @@ func (s *Shard) dispatch(now quorum.Instant, sl *slot, c *Call) {
 		a.timeout = c.Idle
 	}
 	if a.phase != active {
-		a.mailbox = append(a.mailbox, &pending{calls: []*Call{c}})
+		a.mailbox = append(a.mailbox, newPending(c))
 		return
 	}
-	s.admit(now, a, &pending{calls: []*Call{c}})
+	s.admit(now, a, newPending(c))
 	s.pump(now, a)
 }
 
@@ -451,12 +458,12 @@ func (s *Shard) record(now quorum.Instant, a *actor, p *pending, r *TurnResult) 
 		return
 	}
 	s.settled(a, p)
-	e := s.append(a, &rec, data)
-	o.Fence, o.LSN = e.Position(), e.LSN
-	sl.wait(waiting{lsn: e.LSN, calls: p.calls, outcome: o, wrote: true})
+	o.Fence = s.append(a, &rec, data)
+	o.LSN = o.Fence.LSN
+	sl.wait(waiting{lsn: o.LSN, calls: p.calls, outcome: o, wrote: true})
 	if len(rec.Sends) > 0 {
-		a.outbox.add(e.LSN, rec.Sends)
-		sl.wait(waiting{lsn: e.LSN, send: a})
+		a.outbox.add(o.LSN, rec.Sends)
+		sl.wait(waiting{lsn: o.LSN, send: a})
 	}
 }
 
@@ -490,11 +497,11 @@ func deadLetter(r *TurnResult) *TurnResult {
 }
 
 // append writes a record of the actor to the slot's log, and applies it.
-func (s *Shard) append(a *actor, rec *quorum.Record, data []byte) *quorum.Entry {
+func (s *Shard) append(a *actor, rec *quorum.Record, data []byte) quorum.Position {
 	lsn := a.slot.q.Append(a.key, data)
-	e := &quorum.Entry{LSN: lsn, Ballot: a.slot.ballot, Actor: a.key, Data: data}
-	a.apply(e, rec, s.cfg.Retention)
-	return e
+	e := quorum.Entry{LSN: lsn, Ballot: a.slot.ballot, Actor: a.key, Data: data}
+	a.apply(&e, rec, s.cfg.Retention)
+	return e.Position()
 }
 
 // settled takes a call that ran out of the table of pending ones.

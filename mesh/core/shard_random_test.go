@@ -13,7 +13,7 @@ import (
 
 var (
 	shardSeed  = flag.Uint64("shard.seed", 0, "run only this seed of TestShardRandom")
-	shardSeeds = flag.Uint64("shard.seeds", 120, "how many seeds TestShardRandom runs")
+	shardSeeds = flag.Uint64("shard.seeds", 60, "how many seeds TestShardRandom runs")
 	shardTrace = flag.Bool("shard.trace", false, "say what happens")
 )
 
