@@ -12,9 +12,10 @@ import (
 // in the background: its state, answers, marks and keys are written, and the
 // records deleted. So the store is bounded by what lives, not by history.
 
-// forget moves the base of the slot's log up as far as nobody is likely to ask
-// for what is below it.
+// forget lets go of what nobody is likely to ask for: the data of entries, and
+// below a new base of the slot's log their places too.
 func (s *Shard) forget(sl *slot) {
+	sl.q.Evict(s.cfg.FoldBytes)
 	log := sl.q.Log()
 	limit := log.Last().LSN - min(log.Last().LSN, quorum.LSN(s.cfg.KeepEntries))
 	if log.Bytes() < s.cfg.LaggardBytes {
@@ -30,7 +31,6 @@ func (s *Shard) forget(sl *slot) {
 			ready = append(ready, actor)
 		}
 	})
-	sl.q.Evict(s.cfg.FoldBytes)
 	for _, actor := range ready {
 		s.fold(sl, actor)
 	}

@@ -36,6 +36,7 @@ type rigNode struct {
 	gone       []ActivationID
 	deliveries []Delivery
 	folds      []Fold
+	reads      []LogRead
 	outboxes   []quorum.SlotID
 	reports    []SlotReport
 	lapsed     int
@@ -106,6 +107,7 @@ func (r *rig) take(id quorum.NodeID) bool {
 	n.turns, n.ends = append(n.turns, y.Turns...), append(n.ends, y.Outcomes...)
 	n.abandoned, n.gone = append(n.abandoned, y.Abandon...), append(n.gone, y.Deactivate...)
 	n.deliveries, n.folds = append(n.deliveries, y.Deliveries...), append(n.folds, y.Folds...)
+	n.reads = append(n.reads, y.Reads...)
 	n.outboxes, n.reports = append(n.outboxes, y.Outboxes...), append(n.reports, y.Reports...)
 	n.verdicts = append(n.verdicts, y.Verdicts...)
 	n.lapsed += y.Lapsed

@@ -443,3 +443,22 @@ func TestFoldOrderedWithDiscard(t *testing.T) {
 		t.Errorf("a log that is discarded is folded: %+v", y.Folds)
 	}
 }
+
+// The data of entries that all replicas have is not kept in memory, also where
+// the log is short.
+func TestDataIsEvicted(t *testing.T) {
+	r := newRig(t, ShardConfig{}, 1, 2, 3)
+	r.view(quorum.Row{Replicas: []quorum.NodeID{1, 2}})
+	for i := range uint64(4) {
+		r.call("add", sessionID(i+1))
+		r.done(r.turn(), state("1"))
+	}
+	r.pass(100 * time.Millisecond)
+	r.view(quorum.Row{Replicas: []quorum.NodeID{1, 2}, Learners: []quorum.NodeID{3}})
+	r.call("add", sessionID(5)) // it needs the log from the first entry on
+	r.done(r.turn(), state("2"))
+	r.pass(time.Second)
+	if reads := r.nodes[1].reads; len(reads) == 0 || reads[0].Node != 3 || len(reads[0].Tail) < 4 {
+		t.Errorf("for the new learner is read: %+v", reads)
+	}
+}
