@@ -325,7 +325,7 @@ func (c *simClient) call(op *simOp, actor quorum.ActorKey, id quorum.RequestID) 
 	c.busy++
 	patience := w.between(20*time.Millisecond, 1500*time.Millisecond)
 	if w.calm {
-		patience = 1500 * time.Millisecond
+		patience = 2500 * time.Millisecond
 	}
 	calm := w.calm
 	req := &simRequest{op: op, actor: actor, id: id, deadline: w.time + patience}

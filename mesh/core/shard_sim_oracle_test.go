@@ -116,7 +116,7 @@ func (w *world) report(n *simNode, rep SlotReport) {
 		if plan := w.plans[rep.Slot]; plan != nil {
 			w.count("quiesced")
 			delete(w.plans, rep.Slot)
-			if !w.chance(4) {
+			if w.calm || !w.chance(4) {
 				plan()
 			}
 		}
