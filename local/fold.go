@@ -41,6 +41,9 @@ func (s *Store) Fold(slot quorum.SlotID, actor quorum.ActorKey, upTo quorum.LSN,
 	gen := g.gen
 	g.mu.Unlock()
 
+	if err := s.Err(); err != nil {
+		return 0, err
+	}
 	f := folder{s: s, slot: slot, actor: actor, pb: s.db.NewBatch()}
 	defer f.pb.Close()
 	if err := f.run(upTo, slotBase{base, baseHash}); err != nil {
@@ -84,15 +87,21 @@ func (f *folder) run(upTo quorum.LSN, base slotBase) error {
 }
 
 func (f *folder) fold(it *pebble.Iterator, upTo quorum.LSN, base slotBase) error {
-	if err := f.moveBase(it, upTo, base); err != nil {
-		return err
-	}
 	actor, err := loadBase(it, f.slot, f.actor)
 	if err != nil {
 		return err
 	}
 	entries, err := loadEntries(it, f.slot, f.actor, actor.LSN, upTo)
-	if err != nil || len(entries) == 0 {
+	if err != nil {
+		return err
+	}
+	if len(entries) == 0 {
+		// Nothing is folded, so nothing is below the base that was not before;
+		// and if the log for which this was ordered is gone, the one that is
+		// here, if any, must keep its own.
+		return nil
+	}
+	if err := f.moveBase(it, upTo, base); err != nil {
 		return err
 	}
 	for i := range entries {

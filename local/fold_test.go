@@ -322,3 +322,22 @@ func logicalBytes(t testing.TB, s *Store, slot quorum.SlotID) (n uint64) {
 	}
 	return n
 }
+
+// A fold that was ordered for a log which is gone must not move the base of the
+// one that is there: recovery would take entries for folded that never came.
+func TestFoldOfAGoneLog(t *testing.T) {
+	fs := vfs.NewMem()
+	s := mustOpen(t, fs)
+	l := newLog(1)
+	entries := []quorum.Entry{l.barrier(), l.record(actorA, quorum.Record{Wall: 1})}
+	appendEntries(t, s, 1, entries...)
+	commit(t, s, true, func(b *Batch) { b.Discard(1) })
+	if freed := fold(t, s, 1, actorA, entries[1]); freed != 0 {
+		t.Errorf("%d bytes freed", freed)
+	}
+	mustClose(t, s)
+	s = mustOpen(t, fs)
+	if st := recovered(t, s)[1]; st.Last() != (quorum.Position{}) {
+		t.Errorf("the log ends at %s", st.Last())
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"actormesh/local"
@@ -93,7 +94,13 @@ func (l *shardLoop) deliver(d core.Delivery) {
 }
 
 // folder folds actors one after the other, in the background.
+//
+// A fold is of the log that the slot had when it was ordered: if the log is
+// discarded or replaced meanwhile it must not be done. The store sees to that
+// from the moment when it begins; the counts here, from the order to then.
 type folder struct {
+	replaced [1 << 16]atomic.Uint32 // by slot: discards and installs handed to the committer
+
 	store *local.Store
 	fail  func(error)
 	mu    sync.Mutex
@@ -105,6 +112,7 @@ type folder struct {
 type foldJob struct {
 	loop *shardLoop
 	fold core.Fold
+	of   uint32 // replaced, when it was ordered
 }
 
 func newFolder(store *local.Store, fail func(error)) *folder {
@@ -114,7 +122,7 @@ func newFolder(store *local.Store, fail func(error)) *folder {
 // add queues a fold. A shard has at most one for each actor under way.
 func (f *folder) add(l *shardLoop, fold core.Fold) {
 	f.mu.Lock()
-	f.queue = append(f.queue, foldJob{l, fold})
+	f.queue = append(f.queue, foldJob{l, fold, f.replaced[fold.Slot].Load()})
 	f.mu.Unlock()
 	select {
 	case f.wake <- struct{}{}:
@@ -146,7 +154,10 @@ func (f *folder) run(ctx context.Context) {
 
 func (f *folder) fold(job foldJob) {
 	fold := job.fold
-	_, err := f.store.Fold(fold.Slot, fold.Actor, fold.UpTo, fold.Base, fold.BaseHash)
+	err := local.ErrSuperseded
+	if f.replaced[fold.Slot].Load() == job.of {
+		_, err = f.store.Fold(fold.Slot, fold.Actor, fold.UpTo, fold.Base, fold.BaseHash)
+	}
 	if err != nil && !errors.Is(err, local.ErrSuperseded) {
 		f.fail(err)
 		return

@@ -196,6 +196,11 @@ func (l *shardLoop) step(now quorum.Instant, in *inboxLists) {
 // dispatch does what the shard wants done. The writes go first.
 func (l *shardLoop) dispatch(r *core.Ready) {
 	n := l.node
+	for i := range r.Writes {
+		if k := r.Writes[i].Kind; k == quorum.WriteDiscard || k == quorum.WriteInstall {
+			n.folds.replaced[r.Writes[i].Slot].Add(1)
+		}
+	}
 	if len(r.Writes) > 0 {
 		n.commit.submit(submission{writes: r.Writes, durable: l.durable, seq: r.Seq})
 	}
@@ -205,11 +210,11 @@ func (l *shardLoop) dispatch(r *core.Ready) {
 	}
 	l.send(r.Sends)
 	l.answer(r.Outcomes)
+	for _, t := range r.Abandon { // before the turn that may follow it
+		l.abandon(t)
+	}
 	for i := range r.Turns {
 		l.startTurn(&r.Turns[i])
-	}
-	for _, t := range r.Abandon {
-		l.abandon(t)
 	}
 	for _, id := range r.Deactivate {
 		l.deactivate(id)
