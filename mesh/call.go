@@ -4,10 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"actormesh/mesh/core"
@@ -226,19 +224,33 @@ func (n turns) call(ctx context.Context, from *core.TurnStart, inv *invocation) 
 func (n turns) log() *slog.Logger { return n.logger }
 
 // kindNames describes the kinds that this program hosts, for the view: each as
-// "kind:method,method?", where a question mark is for methods that only read.
+// "kind:method,method?", where a question mark is for methods that only read. A
+// kind with many methods takes several such texts.
 func (s *kindSet) kindNames() []string {
 	var list []string
-	for _, name := range slices.Sorted(maps.Keys(s.byName)) {
-		var methods []string
-		for _, m := range s.byName[name].list() {
+	for name, k := range s.byName {
+		text, comma := name+":", ""
+		for _, m := range k.list() {
+			next := m.name
 			if m.readOnly {
-				methods = append(methods, m.name+"?")
-			} else {
-				methods = append(methods, m.name)
+				next += "?"
 			}
+			if len(text)+len(comma)+len(next) > maxKindTextBytes {
+				list = append(list, text)
+				text, comma = name+":", ""
+			}
+			text += comma + next
+			comma = ","
 		}
-		list = append(list, name+":"+strings.Join(methods, ","))
+		list = append(list, text)
 	}
+	slices.Sort(list) // as the view has them: "a-b:" before "a:"
 	return list
 }
+
+// What a view takes of one member: so many texts, each with room for a kind and at
+// least one of its methods.
+const (
+	maxKindTexts     = 1024
+	maxKindTextBytes = 255
+)

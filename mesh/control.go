@@ -27,14 +27,15 @@ type controlLoop struct {
 	queue []func(c *core.Control, now quorum.Instant)
 	wake  chan struct{}
 
-	serving chan struct{} // closed when the node is a member and registered
+	serving chan struct{} // closed when the node is a member, as it is now, and registered
 	retired chan struct{} // closed when what Drain or Leave asked for is done
 	done    chan struct{}
 
 	answers map[uint64]chan core.ControlAnswer // of questions under way; only the loop looks at it
 	token   uint64
 	cluster ring.ClusterID // that the disk remembers
-	member  bool           // of the newest view
+	kinds   []string       // that this program hosts, as the view lists them
+	member  bool           // of the newest view, which knows what kinds it hosts
 	enabled bool           // registered: the shards know
 	ended   bool           // retired
 
@@ -73,11 +74,15 @@ func (l *controlLoop) open() error {
 	n := l.node
 	disk := n.store.Identity()
 	l.cluster = ring.ClusterID(disk.Cluster)
+	l.kinds = n.kinds.kindNames()
+	if len(l.kinds) > maxKindTexts {
+		return fmt.Errorf("mesh: the methods of %d kinds are more than a view takes", len(n.kinds.byName))
+	}
 	var err error
 	l.core, err = core.NewControl(clockNow(), core.ControlConfig{
 		Start: quorum.Start{Node: disk.Disk, Boot: disk.Boot, Nonce: disk.Nonce},
 		Member: ring.Member{
-			Name: n.conf.Name, Addr: n.Addr(), HTTP: n.HTTPAddr(), Zone: n.conf.Zone, Kinds: n.kinds.kindNames(),
+			Name: n.conf.Name, Addr: n.Addr(), HTTP: n.HTTPAddr(), Zone: n.conf.Zone, Kinds: l.kinds,
 		},
 		Shards: len(n.shards), Cluster: l.cluster,
 		Expect: n.conf.Expect, Seeds: n.seeds(), Slots: n.conf.Slots, Replication: n.conf.Replication, Voters: n.conf.Voters,
@@ -246,7 +251,8 @@ func (l *controlLoop) adopt(v *ring.View) {
 		l.cluster = v.Cluster
 		n.transport.SetCluster(v.Cluster.String())
 	}
-	_, l.member = v.Member(ring.NodeID(n.id))
+	own, found := v.Member(ring.NodeID(n.id))
+	l.member = found && slices.Equal(own.Kinds, l.kinds) // else its first calls would find that nobody hosts them
 	rows := make([][]core.SlotRow, len(n.shards))
 	for i := range v.Slots {
 		r := core.SlotRow{Slot: quorum.SlotID(i), Row: core.QuorumRow(&v.Slots[i])}

@@ -234,6 +234,9 @@ func newMethod(m reflect.Method) (*method, error) {
 		return nil, fmt.Errorf("a handler is func(*mesh.Ctx or *mesh.View, A) (R, error), this is %s", t)
 	}
 	name := wireName(m.Name)
+	if len(name) > maxMethodBytes {
+		return nil, fmt.Errorf("its name is longer than %d bytes", maxMethodBytes)
+	}
 	out := &method{name: name, hashName: name, readOnly: t.In(1) == viewType, fn: m.Func, arg: t.In(2), res: t.Out(0)}
 	var err error
 	if out.argCodec, err = codecOf(out.arg); err != nil {

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"reflect"
 	"slices"
@@ -203,5 +204,34 @@ func TestReplyJSON(t *testing.T) {
 	}
 	if _, err := k.methods["byValue"].replyJSON([]byte{0xc1}); err == nil {
 		t.Error("a result that is none")
+	}
+}
+
+func TestKindNames(t *testing.T) {
+	k := &kind{name: "a", methods: map[string]*method{}}
+	var want []string
+	for i := range 40 {
+		name := fmt.Sprintf("methodWithALongName%02d", i)
+		k.methods[name] = &method{name: name, readOnly: i%2 == 1}
+		want = append(want, fmt.Sprintf("%s %t", name, i%2 == 1))
+	}
+	other := &kind{name: "a-b", methods: map[string]*method{"get": {name: "get"}}}
+	texts := (&kindSet{byName: map[string]*kind{"a": k, "a-b": other}}).kindNames()
+	if !slices.IsSorted(texts) {
+		t.Errorf("not in the order of a view: %q", texts)
+	}
+	var got []string
+	for _, text := range texts {
+		if len(text) > maxKindTextBytes {
+			t.Errorf("%d bytes: %q", len(text), text)
+		}
+		for _, m := range parseKind(text).Methods {
+			if parseKind(text).Kind == "a" {
+				got = append(got, fmt.Sprintf("%s %t", m.Name, m.Read))
+			}
+		}
+	}
+	if slices.Sort(got); !slices.Equal(got, want) {
+		t.Errorf("read back as %q", got)
 	}
 }

@@ -57,7 +57,8 @@ type Node struct {
 const snapshotsSent = 2
 
 // Start starts a node that hosts the given kinds, and returns when it serves: it
-// is a member of a mesh and a majority of voters knows of its start. When ctx
+// is a member of a mesh, whose view lists these kinds, and a majority of voters
+// knows of its start. When ctx
 // ends before, the node is stopped. An error that wraps ErrUsage says what to
 // change about conf; others say what the node found.
 func Start(ctx context.Context, conf Config, hosts ...HostOption) (*Node, error) {

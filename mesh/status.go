@@ -157,15 +157,21 @@ func (n operator) kinds() []KindStatus {
 	}
 	found := map[string]KindStatus{}
 	for i := range v.Members {
+		hosted := map[string]KindStatus{}
 		for _, text := range v.Members[i].Kinds {
 			k := parseKind(text)
-			if len(k.Methods) >= len(found[k.Kind].Methods) {
-				found[k.Kind] = k
+			k.Methods = append(hosted[k.Kind].Methods, k.Methods...)
+			hosted[k.Kind] = k
+		}
+		for name, k := range hosted {
+			if len(k.Methods) >= len(found[name].Methods) {
+				found[name] = k
 			}
 		}
 	}
 	list := []KindStatus{}
 	for _, k := range found {
+		slices.SortFunc(k.Methods, func(a, b MethodStatus) int { return strings.Compare(a.Name, b.Name) })
 		list = append(list, k)
 	}
 	slices.SortFunc(list, func(a, b KindStatus) int { return strings.Compare(a.Kind, b.Kind) })
