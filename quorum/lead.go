@@ -8,6 +8,8 @@ import "slices"
 //	   │ majorities of the set   │ the barrier is out  │ committed, and durable here
 //	   │ and of each of `from`   │
 //	   └──── own log is the highest ────►
+//
+// Who is fetched from and falls silent is left out, and the owner seals again.
 type lead struct {
 	ballot  Ballot
 	phase   phase
@@ -18,6 +20,7 @@ type lead struct {
 	highest Position        // of its log
 	asked   Position        // the fetch under way follows it
 	retryAt Instant         // when to repeat a seal or a fetch
+	heardAt Instant         // from best, while its log is fetched
 	barrier LSN
 	peers   []*progress // replicas and learners other than this node, by id
 	rounds  roundState
@@ -144,12 +147,16 @@ func (l *lead) step(now Instant, s *Slot, from NodeID, m *Message) {
 		}
 	case MsgPromise:
 		l.took[from] = true
-		if l.phase == phaseSealing {
+		switch {
+		case l.phase == phaseSealing:
 			l.answers[from] = m.At
 			l.sealed(now, s)
+		case from == l.best:
+			l.heardAt = now
 		}
 	case MsgFetched:
 		if l.phase == phaseFetching && from == l.best {
+			l.heardAt = now
 			l.stepFetched(now, s, m)
 		}
 	case MsgAck, MsgMismatch:
@@ -192,7 +199,7 @@ func (l *lead) sealed(now Instant, s *Slot) {
 		l.kept = false
 		s.event(SlotEvent{Kind: SlotLost, Ballot: l.ballot})
 	}
-	l.phase = phaseFetching
+	l.phase, l.heardAt = phaseFetching, now
 	at, ok := s.log.match(l.highest)
 	if !ok {
 		at = s.log.Base()
@@ -204,6 +211,22 @@ func (l *lead) fetch(now Instant, s *Slot, at Position) {
 	l.asked = at
 	l.retryAt = now.Add(resendAfter)
 	s.send(l.best, Message{Kind: MsgFetch, Ballot: l.ballot, At: at})
+}
+
+// retryFetch repeats what was asked of best, and a seal with it: that is answered
+// also by who is still reading entries or sending a snapshot. Who answers neither
+// is gone, and its answer with it: any majority of each set will do. What was
+// fetched so far stays; all that is committed and was in this node's log is in
+// the other as well, and so was not cut off.
+func (l *lead) retryFetch(now Instant, s *Slot) {
+	if now >= l.heardAt.Add(fetchPatience) {
+		delete(l.answers, l.best)
+		l.phase, l.retryAt = phaseSealing, now
+		l.sealed(now, s)
+		return
+	}
+	l.fetch(now, s, l.asked)
+	s.send(l.best, Message{Kind: MsgSeal, Ballot: l.ballot})
 }
 
 // stepFetched takes entries of the highest log, or asks from a lower position.
@@ -548,7 +571,7 @@ func (l *lead) tick(now Instant, s *Slot) {
 			}
 		}
 	case l.phase == phaseFetching && now >= l.retryAt:
-		l.fetch(now, s, l.asked)
+		l.retryFetch(now, s)
 	case l.phase >= phaseOpening:
 		for _, p := range l.peers {
 			l.tickPeer(now, s, p)

@@ -675,6 +675,7 @@ const (
 	windowBytes      = 8 << 20
 	resendAfter      = 300 * time.Millisecond
 	resealAfter      = 100 * time.Millisecond
+	fetchPatience    = time.Second // with a silent node that is fetched from
 	tellCommitAfter  = 100 * time.Millisecond
 	repeatCaughtUp   = 500 * time.Millisecond
 	snapshotPatience = time.Minute

@@ -261,7 +261,12 @@ func (n *slotNode) adopt(e Epoch) {
 
 func (n *slotNode) tick() {
 	for i, s := range n.slots {
+		l := s.lead
+		fetching := l != nil && l.phase == phaseFetching
 		s.Tick(n.now())
+		if fetching && l.phase != phaseFetching {
+			n.mesh.count("fetch given up")
+		}
 		n.stepped(SlotID(i))
 		n.checkSealBounded(s)
 	}

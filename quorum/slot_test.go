@@ -393,7 +393,7 @@ func (m *slotMesh) lagging() string {
 
 // slotRare are the rare things that the schedules must reach, all of them.
 var slotRare = []string{
-	"refused append", "refused seal", "tail cut", "fetch", "fetch lowered", "mismatch", "snapshot", "snapshot fetched", "read",
+	"refused append", "refused seal", "tail cut", "fetch", "fetch lowered", "fetch given up", "mismatch", "snapshot", "snapshot fetched", "read",
 	"crash sealing", "crash fetching", "crash opening", "crash active", "crash with writes under way",
 	"kept reseal", "lease wait", "lease held", "release by epoch", "repeated", "reordered", "dropped",
 	"discard", "folded", "caught up", "behind", "round confirmed", "from dropped", "active",
