@@ -379,14 +379,18 @@ func (s *Shard) tickBusy(now quorum.Instant) {
 // Deadline returns when the shard must be ticked next. It counts from the last
 // tick, for a shard that is given something all the time needs ticks as well.
 func (s *Shard) Deadline(now quorum.Instant) quorum.Instant {
-	pause := 250 * time.Millisecond
+	const short = 10 * time.Millisecond
+	at := s.tickedAt.Add(250 * time.Millisecond)
 	switch {
 	case len(s.busy) > 0:
-		pause = 10 * time.Millisecond
-	case s.external+s.internal > 0 || len(s.timed) > 0:
-		pause = 50 * time.Millisecond
+		at = s.tickedAt.Add(short)
+	case s.external+s.internal > 0:
+		// Whoever called waits not much longer for the answer that it is late.
+		at = min(s.tickedAt.Add(5*short), max(s.tickedAt.Add(short), s.nextDue))
+	case len(s.timed) > 0:
+		at = s.tickedAt.Add(5 * short)
 	}
-	return max(now, s.tickedAt.Add(pause))
+	return max(now, at)
 }
 
 // Ready returns what is to be done since the last Ready, and gives the batch of
