@@ -312,7 +312,9 @@ func (c *Control) Drain(now quorum.Instant) { c.retireAs(now, ring.Draining) }
 func (c *Control) Leave(now quorum.Instant) { c.retireAs(now, ring.Leaving) }
 
 func (c *Control) retireAs(now quorum.Instant, state ring.MemberState) {
-	c.retire.state = max(c.retire.state, state)
+	if state > c.retire.state {
+		c.retire.state, c.out.Retired = state, false // of less that was asked before, it may have been done
+	}
 	c.retire.at, c.joining.at = now, now
 	c.tickJoining(now)
 	c.tickRetire(now)
