@@ -9,10 +9,12 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -30,6 +32,10 @@ type gossip struct {
 	serf   *serf.Serf
 	events chan serf.Event
 	seeds  []string
+	self   string // this node's address, as gossip tells it
+
+	rejoining atomic.Bool
+	saved     []string // addresses; only run looks at it
 
 	mu    sync.Mutex
 	known map[string]gossipPeer // by gossip's name: the node's
@@ -84,10 +90,11 @@ func newGossip(n *Node, identity *transport.Identity) (*gossip, error) {
 	if err != nil {
 		return nil, err
 	}
-	if list.AdvertiseAddr, err = resolveHost(host); err != nil {
+	if list.AdvertiseAddr, err = resolveHost(n.ctx, host); err != nil {
 		return nil, err
 	}
 	list.AdvertisePort, _ = strconv.Atoi(portText)
+	g.self = net.JoinHostPort(list.AdvertiseAddr, portText)
 
 	conf := serf.DefaultConfig()
 	conf.Init()
@@ -111,11 +118,11 @@ func newGossip(n *Node, identity *transport.Identity) (*gossip, error) {
 }
 
 // resolveHost returns an IP address of a host, which may be one itself.
-func resolveHost(host string) (string, error) {
+func resolveHost(ctx context.Context, host string) (string, error) {
 	if net.ParseIP(host) != nil {
 		return host, nil
 	}
-	ips, err := net.LookupHost(host)
+	ips, err := net.DefaultResolver.LookupHost(ctx, host)
 	if err != nil {
 		return "", fmt.Errorf("the advertised host: %w", err)
 	}
@@ -175,7 +182,9 @@ func (g *gossip) event(e serf.Event) {
 		}
 		p.state = state
 		g.mu.Lock()
-		g.known[m.Name] = p
+		if g.known[m.Name] = p; change.Type == serf.EventMemberReap {
+			delete(g.known, m.Name)
+		}
 		g.mu.Unlock()
 		if state == "alive" {
 			g.node.control.gossiped(p)
@@ -184,15 +193,16 @@ func (g *gossip) event(e serf.Event) {
 	g.save()
 }
 
-// peerOf reads the tags of a gossip member.
+// peerOf reads the tags of a gossip member, and its address, which it says itself.
 func peerOf(m *serf.Member) (gossipPeer, bool) {
 	id, err := strconv.ParseUint(m.Tags[tagID], 16, 64)
 	epoch, err2 := strconv.ParseUint(m.Tags[tagEpoch], 10, 64)
+	ip, ok := netip.AddrFromSlice(m.Addr)
 	return gossipPeer{
 		id:    quorum.NodeID(id),
 		epoch: quorum.Epoch(epoch),
-		addr:  net.JoinHostPort(m.Addr.String(), strconv.Itoa(int(m.Port))),
-	}, err == nil && err2 == nil && id != 0
+		addr:  netip.AddrPortFrom(ip.Unmap(), m.Port).String(),
+	}, err == nil && err2 == nil && id != 0 && ok && !ip.IsUnspecified() && m.Port != 0
 }
 
 // peer returns what gossip says of a node.
@@ -219,63 +229,88 @@ func (g *gossip) alive() int {
 // save remembers where peers were last seen, so that a restarted node finds them
 // without its seeds.
 func (g *gossip) save() {
-	if err := g.node.store.SavePeers(g.addresses(false)); err != nil {
-		g.node.fail(err)
+	addrs := g.addresses(false)
+	if slices.Equal(addrs, g.saved) {
+		return
 	}
+	if err := g.node.store.SavePeers(addrs); err != nil {
+		g.node.fail(err)
+		return
+	}
+	g.saved = addrs
 }
 
-// addresses returns where peers may be: those seen before this start, those seen
-// since, the view's members, and the seeds. With missing set it leaves out those
-// that gossip sees alive.
+// addresses returns where peers may be: the view's members, and those seen since
+// this start; before there is a view, those seen before it as well. With missing
+// set it adds the seeds, and leaves out those that gossip sees alive.
 func (g *gossip) addresses(missing bool) []string {
-	list := map[string]bool{}
-	alive := map[string]bool{g.node.Addr(): true}
+	list, alive := map[string]bool{}, map[ring.NodeID]bool{ring.NodeID(g.node.id): true}
+	g.mu.Lock()
+	for _, p := range g.known {
+		if p.state == "alive" {
+			alive[ring.NodeID(p.id)] = true
+		}
+		if p.state != "alive" || !missing {
+			list[p.addr] = true
+		}
+	}
+	g.mu.Unlock()
+	if v := g.node.view.Load(); v == nil {
+		for _, addr := range g.node.store.Peers() {
+			list[addr] = true
+		}
+	} else {
+		for i := range v.Members {
+			if m := &v.Members[i]; m.ID != ring.NodeID(g.node.id) && !(missing && alive[m.ID]) {
+				list[m.Addr] = true
+			}
+		}
+	}
 	if missing {
 		for _, s := range g.seeds {
 			list[s] = true
 		}
 	}
-	for _, addr := range g.node.store.Peers() {
-		list[addr] = true
-	}
-	if v := g.node.view.Load(); v != nil {
-		for i := range v.Members {
-			if v.Members[i].ID != ring.NodeID(g.node.id) {
-				list[v.Members[i].Addr] = true
-			}
-		}
-	}
-	g.mu.Lock()
-	for _, p := range g.known {
-		list[p.addr] = true
-		if p.state == "alive" {
-			alive[p.addr] = true
-		}
-	}
-	g.mu.Unlock()
-	if missing {
-		maps.DeleteFunc(list, func(addr string, _ bool) bool { return alive[addr] })
-	}
 	return slices.Sorted(maps.Keys(list))
+}
+
+// aliveAt returns the addresses of those that gossip sees alive, this node's among
+// them.
+func (g *gossip) aliveAt() map[string]bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	list := map[string]bool{g.self: true}
+	for _, p := range g.known {
+		if p.state == "alive" {
+			list[p.addr] = true
+		}
+	}
+	return list
 }
 
 // rejoin joins peers that gossip does not see: memberlist forgets dead ones, and
 // after a partition that was long enough nobody would look for them any more.
 // Seeds are resolved anew each time.
 func (g *gossip) rejoin() {
+	if !g.rejoining.CompareAndSwap(false, true) {
+		return // the last attempt still waits for an answer
+	}
+	defer g.rejoining.Store(false)
 	addrs := g.addresses(true)
 	if len(addrs) == 0 {
 		return
 	}
 	rand.Shuffle(len(addrs), func(i, j int) { addrs[i], addrs[j] = addrs[j], addrs[i] })
 	var targets []string
+	alive := g.aliveAt()
 	for _, a := range addrs[:min(len(addrs), 8)] {
 		host, port, err := net.SplitHostPort(a)
 		if err != nil {
 			continue
 		}
-		if ip, err := resolveHost(host); err == nil {
-			targets = append(targets, net.JoinHostPort(ip, port))
+		ip, err := resolveHost(g.node.ctx, host)
+		if target := net.JoinHostPort(ip, port); err == nil && !alive[target] {
+			targets = append(targets, target)
 		}
 	}
 	if len(targets) == 0 {
@@ -288,14 +323,20 @@ func (g *gossip) rejoin() {
 
 // close ends gossip without a farewell: that the node stops is told by the view.
 func (g *gossip) close() {
+	drained := make(chan struct{})
+	go func() { // serf may wait with an event that run does not take any more
+		defer close(drained)
+		for {
+			select {
+			case <-g.events:
+			case <-g.serf.ShutdownCh():
+				return
+			}
+		}
+	}()
 	if err := g.serf.Shutdown(); err != nil {
 		g.node.logger.Debug("closing gossip", "err", err)
+		return
 	}
-	for {
-		select {
-		case <-g.events:
-		case <-g.serf.ShutdownCh():
-			return
-		}
-	}
+	<-drained
 }
