@@ -80,36 +80,45 @@ func (c *committer) run() {
 				}
 				break
 			}
-			if err := c.write(batch, taken); err != nil {
-				// What is durable is uncertain: nothing more is said.
-				c.failed(fmt.Errorf("writing to %w", err))
-				return
+			for rest := taken; len(rest) > 0; {
+				n, err := c.write(batch, rest)
+				if err != nil {
+					// What is durable is uncertain: nothing more is said.
+					c.failed(fmt.Errorf("writing to %w", err))
+					return
+				}
+				rest = rest[n:]
 			}
 			clear(taken)
 		}
 	}
 }
 
-// write commits one batch and tells the loops.
-func (c *committer) write(batch *local.Batch, list []submission) error {
-	entries := 0
-	for i := range list {
-		if list[i].register != nil {
-			batch.SetRegister(list[i].register)
+// maxBatchBytes is about how much is written at once: the store has a limit of its
+// own far above it, and what a commit holds is in memory twice.
+const maxBatchBytes = 64 << 20
+
+// write commits one batch, of all of the list that goes into one, and tells the
+// loops. It returns how many submissions these were.
+func (c *committer) write(batch *local.Batch, list []submission) (int, error) {
+	n, entries := 0, 0
+	for ; n < len(list) && batch.Bytes() < maxBatchBytes; n++ {
+		if list[n].register != nil {
+			batch.SetRegister(list[n].register)
 		}
-		for j := range list[i].writes {
-			entries += addWrite(batch, &list[i].writes[j])
+		for j := range list[n].writes {
+			entries += addWrite(batch, &list[n].writes[j])
 		}
 	}
 	began := time.Now()
 	if err := c.store.Commit(batch, true); err != nil {
-		return err
+		return 0, err
 	}
 	c.metrics.observeCommit(entries, time.Since(began))
-	for i := range list {
+	for i := range list[:n] {
 		list[i].durable(list[i].seq)
 	}
-	return nil
+	return n, nil
 }
 
 // addWrite adds a write of the core's to a batch, and returns the entries in it.
