@@ -196,6 +196,7 @@ func (p *planner) planList(c *codec, t reflect.Type) error {
 		n := v.Len()
 		b = appendArrayLen(b, n)
 		for i := range n {
+			var err error // of this value alone: a codec is shared by all goroutines
 			if b, err = elem.encode(b, v.Index(i), depth+1); err != nil {
 				return b, err
 			}

@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -444,4 +445,27 @@ func TestArgHash(t *testing.T) {
 	if len(seen) != 12 {
 		t.Errorf("%d hashes of 12 calls", len(seen))
 	}
+}
+
+// TestCodecConcurrent encodes lists that can be stored, and others that cannot, by
+// one codec at the same time: each gets its own error.
+func TestCodecConcurrent(t *testing.T) {
+	c, err := codecOf(reflect.TypeFor[[]any]())
+	if err != nil {
+		t.Fatal(err)
+	}
+	good, bad := []any{1, "x", 2.5}, []any{1, make(chan int), 2}
+	var wait sync.WaitGroup
+	for i := range 4 {
+		list := [][]any{good, bad}[i%2]
+		wait.Go(func() {
+			for range 2000 {
+				if _, err := c.appendValue(nil, reflect.ValueOf(list)); (err != nil) != (i%2 == 1) {
+					t.Errorf("%v: %v", list, err)
+					return
+				}
+			}
+		})
+	}
+	wait.Wait()
 }
