@@ -67,6 +67,7 @@ func (l *shardLoop) returned(t *running, r *core.TurnResult) {
 	if !t.end.CompareAndSwap(turnRuns, turnReturned) {
 		l.node.orphans.Add(-1)
 	}
+	t.cancel(errStopped) // which it is, but after a Goexit
 	l.result(r)
 }
 
@@ -99,8 +100,8 @@ func (l *shardLoop) deactivate(id core.ActivationID) {
 		gone()
 		return
 	}
-	l.node.spawn(func() {
+	go func() { // not waited for: the hook is the user's, and may never return
 		a.inst.deactivate(a.kind, l.node.logger)
 		gone()
-	})
+	}()
 }

@@ -251,18 +251,22 @@ func (n *Node) stage(slot quorum.SlotID, body io.Reader) (*local.Staged, error) 
 	if err != nil {
 		return nil, err
 	}
-	var size [4]byte
+	var head [4]byte
 	for {
-		_, err := io.ReadFull(body, size[:])
+		_, err := io.ReadFull(body, head[:])
 		if err == io.EOF {
 			return st.Finish()
 		}
-		n := binary.BigEndian.Uint32(size[:])
-		if err == nil && n > snapshotChunkBytes {
-			err = fmt.Errorf("a snapshot's chunk of %d bytes", n)
+		size := binary.BigEndian.Uint32(head[:])
+		switch {
+		case err != nil:
+		case size > snapshotChunkBytes:
+			err = fmt.Errorf("a snapshot's chunk of %d bytes", size)
+		case n.diskFull.Load():
+			err = errors.New("the disk is nearly full")
 		}
 		if err == nil {
-			chunk := make([]byte, n)
+			chunk := make([]byte, size)
 			if _, err = io.ReadFull(body, chunk); err == nil {
 				err = st.Write(chunk)
 			}

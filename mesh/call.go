@@ -26,7 +26,11 @@ type waiter struct {
 func (w *waiter) finish(n *Node, o *core.Outcome) {
 	a := answer{Outcome: *o, node: n.conf.Name}
 	if w.wantJSON && a.Code == core.CodeOK {
-		toJSON(w.method, &a)
+		go func() { // away from the shard's loop: it may run methods of the user's types
+			toJSON(w.method, &a)
+			w.reply(a)
+		}()
+		return
 	}
 	w.reply(a)
 }
@@ -130,7 +134,8 @@ func (n *Node) handOver(ctx context.Context, owner ring.Member, slot quorum.Slot
 	}
 	done := make(chan answer, 1)
 	own := *r
-	own.wantJSON = false // the reply is turned into JSON here, not in the shard's loop
+	own.wantJSON = false // the reply is turned into JSON here
+	own.deadline = clockAbout().Add(r.ownersTime())
 	n.submit(slot, &own, func(a answer) { done <- a })
 	select {
 	case a := <-done:
@@ -174,9 +179,9 @@ func invoke(ctx context.Context, inv *invocation, s *session, timeout time.Durat
 	switch {
 	case inv.once != "":
 		r.requestID = quorum.RequestID{Key: string(rune(quorum.KeyOwn)) + inv.once}
-	case r.requestID.IsZero() && !inv.readOnly:
-		r.requestID = s.begin()
-		defer s.end(r.requestID)
+	case r.requestID.IsZero(): // also to read: at the owner the method may be one that writes
+		r.requestID = s.begin(r.kind, r.id)
+		defer s.end(r.kind, r.id, r.requestID)
 	}
 	a := route(ctx, r)
 	if err := outcomeError(&a.Outcome, inv.op()); err != nil {
@@ -196,10 +201,20 @@ var _ turnEnv = turns{}
 func (n turns) clock() (quorum.Instant, int64) { return clockAbout(), time.Now().UnixNano() }
 
 func (n turns) getKey(slot quorum.SlotID, actor quorum.ActorKey, key []byte) ([]byte, bool, error) {
+	n.reading.RLock()
+	defer n.reading.RUnlock()
+	if n.storeClosed {
+		return nil, false, errStopped
+	}
 	return n.store.GetKey(slot, actor, key)
 }
 
 func (n turns) scanKeys(slot quorum.SlotID, actor quorum.ActorKey, from, to []byte, limit int, fn func(key, value []byte) bool) error {
+	n.reading.RLock()
+	defer n.reading.RUnlock()
+	if n.storeClosed {
+		return errStopped
+	}
 	return n.store.ScanKeys(slot, actor, from, to, limit, fn)
 }
 

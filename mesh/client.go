@@ -102,7 +102,7 @@ func Dial(ctx context.Context, conf ClientConfig, hosts ...HostOption) (*Client,
 		changed: make(chan struct{}), refresh: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.router = router{view: c.currentView, behind: func(quorum.Epoch) { c.wantView() }, handOver: c.handOver}
+	c.router = router{done: c.ctx.Done(), view: c.currentView, behind: func(quorum.Epoch) { c.wantView() }, handOver: c.handOver}
 	if err := c.firstView(ctx); err != nil {
 		c.cancel()
 		return nil, errors.Join(err, wire.Close())
@@ -189,7 +189,7 @@ func (c *Client) currentView() (*ring.View, <-chan struct{}) {
 func (c *Client) setView(v *ring.View) {
 	c.mu.Lock()
 	old := c.view
-	newer := old == nil || v.Cluster == old.Cluster &&
+	newer := old == nil || v.Cluster == old.Cluster && len(v.Slots) == len(old.Slots) &&
 		(v.Incarnation > old.Incarnation || v.Incarnation == old.Incarnation && v.Epoch > old.Epoch)
 	if newer {
 		c.view = v
@@ -199,6 +199,19 @@ func (c *Client) setView(v *ring.View) {
 	c.mu.Unlock()
 	if newer {
 		c.router.moved(v)
+	}
+	if newer && old != nil {
+		c.forget(old, v)
+	}
+}
+
+// forget closes the connections to addresses that a view names no more.
+func (c *Client) forget(old, v *ring.View) {
+	for i := range old.Members {
+		addr := old.Members[i].Addr
+		if !slices.Contains(c.conf.Seeds, addr) && !slices.ContainsFunc(v.Members, func(m ring.Member) bool { return m.Addr == addr }) {
+			c.wire.Forget(addr)
+		}
 	}
 }
 
@@ -265,7 +278,7 @@ func (c *Client) someMembers() []string {
 func (c *Client) handOver(ctx context.Context, owner ring.Member, _ quorum.SlotID, r *request) (answer, bool) {
 	v, _ := c.currentView()
 	a, unknown := answerOf(c.wire.Call(ctx, owner.Addr, r.callOf(quorum.Epoch(v.Epoch))))
-	if unknown || !final(a.Code) {
+	if unknown || !final(&a) {
 		c.wantView()
 	}
 	return a, unknown

@@ -18,6 +18,7 @@ type committer struct {
 	store   *local.Store
 	metrics *metrics
 	failed  func(error)
+	most    int // bytes that are written at once, about
 
 	mu      sync.Mutex
 	pending []submission
@@ -36,7 +37,7 @@ type submission struct {
 }
 
 func newCommitter(store *local.Store, m *metrics, failed func(error)) *committer {
-	return &committer{store: store, metrics: m, failed: failed, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	return &committer{store: store, metrics: m, failed: failed, most: maxBatchBytes, wake: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
 // submit hands writes over. It never blocks: what a loop has under way is
@@ -102,7 +103,7 @@ const maxBatchBytes = 64 << 20
 // loops. It returns how many submissions these were.
 func (c *committer) write(batch *local.Batch, list []submission) (int, error) {
 	n, entries := 0, 0
-	for ; n < len(list) && batch.Bytes() < maxBatchBytes; n++ {
+	for ; n < len(list) && batch.Bytes() < c.most; n++ {
 		if list[n].register != nil {
 			batch.SetRegister(list[n].register)
 		}

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strconv"
 	"time"
+
+	"actormesh/local"
 )
 
 // ErrUsage is what errors.Is finds in an error about how a node was started: a
@@ -150,6 +152,8 @@ type Config struct {
 	// MaxHTTPConns is the most HTTP connections at a time; more are closed. If
 	// zero, 4096.
 	MaxHTTPConns int
+
+	store local.Options // what tests set of the store; the fields above have the last word
 }
 
 // The bounds of what a Config may say.

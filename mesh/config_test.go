@@ -19,8 +19,8 @@ func TestConfigDefaults(t *testing.T) {
 		"Token": true, "Voters": true}
 	v := reflect.ValueOf(c)
 	for i := range v.NumField() {
-		if name := v.Type().Field(i).Name; v.Field(i).IsZero() != empty[name] {
-			t.Errorf("%s is %v", name, v.Field(i))
+		if f := v.Type().Field(i); f.IsExported() && v.Field(i).IsZero() != empty[f.Name] {
+			t.Errorf("%s is %v", f.Name, v.Field(i))
 		}
 	}
 	if c.Lease != 500*time.Millisecond || c.Heartbeat != 100*time.Millisecond || c.Slots != 256 || c.Replication != 3 {

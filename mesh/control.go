@@ -28,7 +28,8 @@ type controlLoop struct {
 	wake  chan struct{}
 
 	serving chan struct{} // closed when the node is a member, as it is now, and registered
-	retired chan struct{} // closed when what Drain or Leave asked for is done
+	drained chan struct{} // closed when what Drain asked for is done, or more
+	left    chan struct{} // closed when what Leave asked for is done
 	done    chan struct{}
 
 	answers map[uint64]chan core.ControlAnswer // of questions under way; only the loop looks at it
@@ -37,7 +38,7 @@ type controlLoop struct {
 	kinds   []string       // that this program hosts, as the view lists them
 	member  bool           // of the newest view, which knows what kinds it hosts
 	enabled bool           // registered: the shards know
-	ended   bool           // retired
+	leaving bool           // Leave was asked
 
 	publishAt  quorum.Instant
 	complained string // last said of why the node does not serve yet
@@ -64,8 +65,8 @@ const askView = 1
 
 func newControlLoop(n *Node) *controlLoop {
 	return &controlLoop{
-		node: n, wake: make(chan struct{}, 1), serving: make(chan struct{}), retired: make(chan struct{}),
-		done: make(chan struct{}), answers: map[uint64]chan core.ControlAnswer{},
+		node: n, wake: make(chan struct{}, 1), serving: make(chan struct{}), drained: make(chan struct{}),
+		left: make(chan struct{}), done: make(chan struct{}), answers: map[uint64]chan core.ControlAnswer{},
 	}
 }
 
@@ -185,9 +186,8 @@ func (l *controlLoop) dispatch() {
 	for _, slot := range r.Quiesce {
 		n.shardOf(slot).do(func(s *core.Shard, now quorum.Instant) { s.Quiesce(now, slot) })
 	}
-	if r.Retired && !l.ended {
-		l.ended = true
-		close(l.retired)
+	if r.Retired {
+		l.retiredAs()
 	}
 	if r.Stop != nil {
 		l.end(r.Stop)
@@ -300,10 +300,32 @@ func memberName(v *ring.View, id ring.NodeID) string {
 }
 
 func (l *controlLoop) serve() {
-	select {
-	case <-l.serving:
-	default:
+	if !isClosed(l.serving) {
 		close(l.serving)
+	}
+}
+
+// retiredAs says that what was asked for is done. That the node has left is
+// written down first: its directory must not serve again.
+func (l *controlLoop) retiredAs() {
+	if l.leaving && !isClosed(l.left) {
+		if err := l.node.store.SetLeft(); err != nil {
+			l.node.fail(err)
+			return
+		}
+		close(l.left)
+	}
+	if !isClosed(l.drained) {
+		close(l.drained)
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -463,28 +485,31 @@ func (l *controlLoop) complain(why string) {
 // is expected back. It returns nil when it owns nothing more; when ctx ends it
 // returns an error that says what is left.
 func (n *Node) Drain(ctx context.Context) error {
-	return n.control.retire(ctx, (*core.Control).Drain)
+	return n.control.retire(ctx, n.control.drained, (*core.Control).Drain)
 }
 
 // Leave makes the node give up ownership, replicas and vote, for good. It
 // returns nil when no slot names it any more and a majority of the others knows;
 // its directory is then of no use.
 func (n *Node) Leave(ctx context.Context) error {
-	if err := n.control.retire(ctx, (*core.Control).Leave); err != nil {
-		return err
-	}
-	return n.store.SetLeft()
+	return n.control.retire(ctx, n.control.left, func(c *core.Control, now quorum.Instant) {
+		n.control.leaving = true
+		c.Leave(now)
+	})
 }
 
-func (l *controlLoop) retire(ctx context.Context, how func(*core.Control, quorum.Instant)) error {
+func (l *controlLoop) retire(ctx context.Context, done <-chan struct{}, how func(*core.Control, quorum.Instant)) error {
 	l.factsMu.Lock()
 	l.known.retiring = true
 	l.factsMu.Unlock()
 	l.do(how)
 	select {
-	case <-l.retired:
+	case <-done:
 		return nil
 	case <-l.done:
+		if isClosed(done) {
+			return nil
+		}
 		return errors.New("the node has stopped")
 	case <-ctx.Done():
 		return fmt.Errorf("others have not taken over yet (%s): %w", l.facts().text, ctx.Err())

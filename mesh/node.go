@@ -44,6 +44,11 @@ type Node struct {
 	orphans     atomic.Int64
 	diskFull    atomic.Bool   // nearly: calls are refused
 	snapshots   chan struct{} // one value for each that is being sent
+	locating    chan struct{} // one value for each actor that is being looked up for people
+
+	reading     sync.RWMutex // read-locked while a turn, for which nobody waits, reads the store
+	storeClosed bool         // guarded by reading
+	storeFailed chan struct{}
 
 	ctx    context.Context // ends when the node stops
 	cancel context.CancelFunc
@@ -77,7 +82,8 @@ func Start(ctx context.Context, conf Config, hosts ...HostOption) (*Node, error)
 			recordBytes: conf.MaxRecordBytes, effects: conf.MaxEffects,
 		},
 		session: newSession(), viewChanged: make(chan struct{}),
-		snapshots: make(chan struct{}, snapshotsSent), done: make(chan struct{}),
+		snapshots: make(chan struct{}, snapshotsSent), locating: make(chan struct{}, locatingMost),
+		storeFailed: make(chan struct{}), done: make(chan struct{}),
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if err := n.open(); err != nil {
@@ -103,9 +109,9 @@ func (n *Node) open() error {
 	if err != nil {
 		return err
 	}
-	n.store, err = local.Open(n.conf.DataDir, local.Options{
-		Name: n.conf.Name, Retention: n.conf.Retention, Logger: n.logger,
-	})
+	options := n.conf.store
+	options.Name, options.Retention, options.Logger = n.conf.Name, n.conf.Retention, n.logger
+	n.store, err = local.Open(n.conf.DataDir, options)
 	if err != nil {
 		return fmt.Errorf("data directory %s: %w", n.conf.DataDir, err)
 	}
@@ -120,7 +126,7 @@ func (n *Node) open() error {
 	n.metrics = newMetrics(n.stats)
 	n.commit = newCommitter(n.store, n.metrics, n.fail)
 	n.folds = newFolder(n.store, n.fail)
-	n.router = router{self: ring.NodeID(n.id), view: n.currentView, handOver: n.handOver}
+	n.router = router{self: ring.NodeID(n.id), done: n.ctx.Done(), view: n.currentView, handOver: n.handOver}
 	if err := n.openShards(); err != nil {
 		return err
 	}
@@ -206,20 +212,25 @@ func (n *Node) startLoops() {
 	go n.control.run()
 	n.spawn(n.gossip.run)
 	n.spawn(n.watchDisk)
-	n.spawn(func() {
-		select {
-		case err := <-n.store.Fatal():
-			n.fail(err)
-		case <-n.ctx.Done():
-		}
-	})
+	go n.watchStore()
 	go func() {
 		<-n.ctx.Done()
 		n.stop(nil)
 	}()
 }
 
-// spawn runs f in a goroutine that Close waits for.
+// watchStore stops the node when the store fails.
+func (n *Node) watchStore() {
+	select {
+	case err := <-n.store.Fatal():
+		n.fail(err)
+		close(n.storeFailed)
+	case <-n.done:
+	}
+}
+
+// spawn runs f in a goroutine that stop waits for. Only the loops, and what was
+// spawned itself, may call it: stop waits for these first.
 func (n *Node) spawn(f func()) {
 	n.tasks.Add(1)
 	go func() {
@@ -261,12 +272,12 @@ func (n *Node) stop(err error) {
 		n.gossip.close()
 	}
 	if started {
-		<-n.control.done
+		n.await(n.control.done)
 		for _, l := range n.shards {
 			close(l.stop)
 			<-l.done
 		}
-		<-n.folds.done
+		n.await(n.folds.done)
 	}
 	if n.transport != nil {
 		if err := n.transport.Close(); err != nil {
@@ -279,16 +290,33 @@ func (n *Node) stop(err error) {
 	close(n.done)
 }
 
+// await waits for the end of what uses the store. Once the store has failed that
+// may never come, and it is not waited for.
+func (n *Node) await(done <-chan struct{}) {
+	select {
+	case <-done:
+	case <-n.storeFailed:
+	}
+}
+
 // stopStore ends what uses the store, and closes it; unless it failed: then a
 // write, a read or a close may never return, and the process is about to end.
 func (n *Node) stopStore(started bool) {
+	if started {
+		unused := make(chan struct{})
+		go func() {
+			defer close(unused)
+			n.tasks.Wait()
+			n.commit.close()
+		}()
+		n.await(unused)
+	}
 	if n.store.Err() != nil {
 		return
 	}
-	if started {
-		n.tasks.Wait()
-		n.commit.close()
-	}
+	n.reading.Lock() // handlers may run on; what they read was told them by now
+	n.storeClosed = true
+	n.reading.Unlock()
 	if err := n.store.Close(); err != nil {
 		n.logger.Error("closing the store", "err", err)
 	}

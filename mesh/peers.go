@@ -67,7 +67,10 @@ func (p peers) Call(from transport.Caller, c *transport.Call, reply func(*transp
 		r.chain, r.internal, r.principal = c.Chain, c.Internal, c.Principal
 	} else {
 		r.principal = from.Name
-		r.requestID.Source = "" // only an actor sends
+	}
+	if detail := badRequestID(&r.requestID, from.Role); detail != "" {
+		reply(n.replyOf(answered(core.CodeBadRequest, detail), 0))
+		return
 	}
 	v := n.view.Load()
 	if v == nil || quorum.Epoch(v.Epoch) < c.Epoch {
@@ -79,6 +82,26 @@ func (p peers) Call(from transport.Caller, c *transport.Call, reply func(*transp
 		return
 	}
 	n.submit(slot, r, func(a answer) { reply(n.replyOf(a, 0)) })
+}
+
+// badRequestID says what is wrong with a request id that came from elsewhere,
+// empty if nothing is. An actor remembers each form of ids in its own way, so an id
+// has one of them. Only an actor sends, and only a turn derives keys.
+func badRequestID(id *quorum.RequestID, from transport.Role) string {
+	forms := 0
+	for _, has := range []bool{id.Session != quorum.SessionID{}, id.Key != "", id.Source != ""} {
+		if has {
+			forms++
+		}
+	}
+	own := id.Key == "" || id.Key[0] == quorum.KeyOwn && isName(id.Key[1:], maxKeyOwnBytes)
+	switch {
+	case forms > 1:
+		return "a request id has one of session, key and source"
+	case from != transport.RoleNode && (id.Source != "" || !own):
+		return "a client's request id is a number of its session, or a key of its own"
+	}
+	return ""
 }
 
 // replyOf turns an answer into what travels.

@@ -31,10 +31,9 @@ type request struct {
 // answer is the end of a request.
 type answer struct {
 	core.Outcome
-	node     string       // the owner that answered; empty where none did
-	json     bool         // Reply is JSON
-	epoch    quorum.Epoch // of the view of the node that answered
-	redirect quorum.NodeID
+	node  string       // the owner that answered; empty where none did
+	json  bool         // Reply is JSON
+	epoch quorum.Epoch // of the view of the node that answered
 }
 
 func answered(code core.Code, detail string) answer {
@@ -49,6 +48,9 @@ func answered(code core.Code, detail string) answer {
 //	      └── after a pause, or with the next view: the same request id
 type router struct {
 	self ring.NodeID // 0 for a client
+	// done is closed when the node or the client ends: nothing is tried again
+	// from then on.
+	done <-chan struct{}
 	// view returns the newest view, or nil, and a channel that is closed when
 	// there is a newer one.
 	view func() (*ring.View, <-chan struct{})
@@ -72,18 +74,20 @@ const (
 // been, until the deadline.
 func (rt *router) route(ctx context.Context, r *request) answer {
 	unknown := false // some owner may have run it
-	last := answered(core.CodeUnavailable, "this node has no view yet")
+	last := answered(core.CodeUnavailable, "there is no view yet")
+	if clockAbout() >= r.deadline {
+		return answered(core.CodeDeadline, "the deadline passed before the call was sent")
+	}
 	for pause := retryPauseMin; ; pause = min(2*pause, retryPauseMax) {
-		now := clockAbout()
-		left := r.deadline.Sub(now)
-		if left <= 0 || ctx.Err() != nil {
-			return late(last, unknown, left <= 0)
+		left := r.deadline.Sub(clockAbout())
+		if why := rt.over(ctx, left); why != "" {
+			return late(last, unknown, why)
 		}
 		v, changed := rt.view()
 		if v != nil {
 			a, lost := rt.attempt(ctx, v, r)
 			unknown = unknown || lost || a.Code == core.CodeOutcomeUnknown
-			if final(a.Code) && !lost {
+			if final(&a) && !lost {
 				if unknown && a.Code != core.CodeOK && a.Code != core.CodeApp && a.Code != core.CodeKeyReused {
 					a.Detail, a.Code = "an earlier owner may have run it; then: "+a.Detail, core.CodeOutcomeUnknown
 				}
@@ -94,17 +98,30 @@ func (rt *router) route(ctx context.Context, r *request) answer {
 				rt.behind(a.epoch)
 			}
 		}
-		wait(ctx, changed, min(jitter(pause), left))
+		rt.wait(ctx, changed, min(jitter(pause), left))
 	}
+}
+
+// over says why a request is not tried again, empty if it may be.
+func (rt *router) over(ctx context.Context, left time.Duration) string {
+	select {
+	case <-rt.done:
+		return "this end of it has stopped"
+	default:
+	}
+	switch {
+	case ctx.Err() != nil:
+		return "the caller gave up"
+	case left <= 0:
+		return "no answer in time"
+	}
+	return ""
 }
 
 // attempt hands the request to the owner that the view names. When a newer view
 // names another one, it waits no longer: the old owner may be stopped, and the
 // new one will have what the old one committed.
 func (rt *router) attempt(ctx context.Context, v *ring.View, r *request) (answer, bool) {
-	if !hosted(v, r.kind) {
-		return answered(core.CodeNoKind, "no member hosts the kind "+r.kind), false
-	}
 	slot := ring.SlotOf(len(v.Slots), "", r.kind, r.id)
 	owner, ok := v.Member(v.Slots[slot].Owner())
 	if !ok {
@@ -176,39 +193,54 @@ func hosted(v *ring.View, kind string) bool {
 	return false
 }
 
-// final reports whether trying again cannot help.
-func final(c core.Code) bool {
-	return c != core.CodeUnavailable && c != core.CodeOutcomeUnknown
+// final reports whether trying again cannot help. An answer whose outcome is
+// unknown although the owner says where its record is has a result that cannot be
+// told.
+func final(a *answer) bool {
+	return a.Code != core.CodeUnavailable && (a.Code != core.CodeOutcomeUnknown || !a.Fence.Ballot.IsZero())
 }
 
-// late returns the end of a request whose time is over.
-func late(last answer, unknown, deadline bool) answer {
-	switch {
-	case unknown:
-		last.Code, last.Detail = core.CodeOutcomeUnknown, "no answer in time: "+last.Detail
-	case !deadline:
-		last.Code, last.Detail = core.CodeUnavailable, "the caller gave up: "+last.Detail
+// late returns the end of a request that is not tried again. What was last said of
+// it is CodeUnavailable or CodeOutcomeUnknown, or comes from an owner that was not
+// waited for.
+func late(last answer, unknown bool, why string) answer {
+	code := core.CodeUnavailable
+	if unknown {
+		code = core.CodeOutcomeUnknown
 	}
-	return last
+	end := answered(code, why+": "+last.Detail)
+	end.node = last.node
+	return end
 }
 
 func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
 
-func wait(ctx context.Context, changed <-chan struct{}, d time.Duration) {
+func (rt *router) wait(ctx context.Context, changed <-chan struct{}, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
+	case <-rt.done:
 	case <-changed:
 	case <-t.C:
 	}
+}
+
+// answerMargin is how much sooner than the caller the owner of an actor gives up,
+// at most: so that its word, that nothing happened, comes in time to be heard.
+const answerMargin = 100 * time.Millisecond
+
+// ownersTime is how long a call may take at the owner of its actor.
+func (r *request) ownersTime() time.Duration {
+	left := r.deadline.Sub(clockAbout())
+	return left - min(left/4, answerMargin)
 }
 
 // callOf turns a request into what travels.
 func (r *request) callOf(epoch quorum.Epoch) *transport.Call {
 	return &transport.Call{
 		Epoch: epoch, Kind: r.kind, Actor: r.id, Method: r.method, Args: r.args, JSON: r.json, WantJSON: r.wantJSON,
-		Internal: r.internal, Request: r.requestID, Timeout: r.deadline.Sub(clockAbout()), Chain: r.chain,
+		Internal: r.internal, Request: r.requestID, Timeout: r.ownersTime(), Chain: r.chain,
 		Principal: r.principal, Trace: r.trace,
 	}
 }
@@ -226,54 +258,7 @@ func answerOf(reply *transport.Reply, err error) (a answer, unknown bool) {
 			Code: core.Code(reply.Code), Detail: reply.Detail, App: reply.App, Reply: reply.Result,
 			Fence: reply.Fence, LSN: reply.LSN, Replayed: reply.Replayed,
 		},
-		node: reply.Node, json: reply.JSON, epoch: reply.Epoch, redirect: reply.Redirect,
+		node: reply.Node, json: reply.JSON, epoch: reply.Epoch,
 	}
 	return a, false
-}
-
-// session numbers the requests of one process, so that each takes effect once,
-// and tells which answers nobody will ask for again.
-type session struct {
-	id quorum.SessionID
-
-	mu   sync.Mutex
-	low  uint64 // every number below it is done
-	next uint64
-	done []bool // of low, low+1, ...
-}
-
-func newSession() *session {
-	s := &session{low: 1, next: 1}
-	for i := range s.id {
-		s.id[i] = byte(rand.Uint32())
-	}
-	return s
-}
-
-// begin returns the id of a new request.
-func (s *session) begin() quorum.RequestID {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	id := quorum.RequestID{Session: s.id, Number: s.next, Low: s.low}
-	s.next++
-	s.done = append(s.done, false)
-	return id
-}
-
-// end says that nobody will ask for the request's answer again.
-func (s *session) end(id quorum.RequestID) {
-	if id.Session != s.id || id.Key != "" || id.Source != "" {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.done[id.Number-s.low] = true
-	n := 0
-	for n < len(s.done) && s.done[n] {
-		n++
-	}
-	if n > 0 {
-		s.low += uint64(n)
-		s.done = s.done[:copy(s.done, s.done[n:])]
-	}
 }

@@ -131,6 +131,11 @@ func (l *shardLoop) ask(task func(s *core.Shard, now quorum.Instant)) bool {
 	case <-done:
 		return true
 	case <-l.done:
+	}
+	select { // it may have been the loop's last
+	case <-done:
+		return true
+	default:
 		return false
 	}
 }

@@ -25,8 +25,8 @@ func (n httpCalls) callHTTP(ctx context.Context, call *httpCall) httpAnswer {
 	if call.Key != "" {
 		r.requestID = quorum.RequestID{Key: string(rune(quorum.KeyOwn)) + call.Key}
 	} else {
-		r.requestID = n.session.begin()
-		defer n.session.end(r.requestID)
+		r.requestID = n.session.begin(r.kind, r.id)
+		defer n.session.end(r.kind, r.id, r.requestID)
 	}
 	a := n.route(ctx, r)
 	return httpAnswer{Outcome: a.Outcome, Node: a.node}
@@ -194,6 +194,10 @@ func parseKind(text string) KindStatus {
 // whereMethod asks an actor's owner where it lives. No handler has such a name.
 const whereMethod = "?where"
 
+// locatingMost bounds the actors that are looked up at a time: it takes a
+// goroutine each, and a read of the store.
+const locatingMost = 64
+
 func (n operator) locate(ctx context.Context, kind, id string) (ActorStatus, core.Outcome) {
 	r := &request{kind: kind, id: id, method: whereMethod, deadline: clockAbout().Add(n.conf.CallTimeout)}
 	a := n.route(ctx, r)
@@ -209,6 +213,21 @@ func (n operator) locate(ctx context.Context, kind, id string) (ActorStatus, cor
 
 // where answers a whereMethod at the owner.
 func (n *Node) where(slot quorum.SlotID, r *request, reply func(answer)) {
+	if v := n.view.Load(); v == nil || !hosted(v, r.kind) {
+		reply(answered(core.CodeNoKind, "no member hosts the kind "+r.kind))
+		return
+	}
+	select {
+	case n.locating <- struct{}{}:
+	default:
+		reply(answered(core.CodeOverloaded, "too many actors are being looked up"))
+		return
+	}
+	told := reply
+	reply = func(a answer) {
+		<-n.locating
+		told(a)
+	}
 	actor := quorum.MakeActorKey(r.kind, r.id)
 	n.shardOf(slot).do(func(s *core.Shard, _ quorum.Instant) {
 		info, ok := s.Info(slot)
