@@ -198,10 +198,11 @@ func peerOf(m *serf.Member) (gossipPeer, bool) {
 	id, err := strconv.ParseUint(m.Tags[tagID], 16, 64)
 	epoch, err2 := strconv.ParseUint(m.Tags[tagEpoch], 10, 64)
 	ip, ok := netip.AddrFromSlice(m.Addr)
+	ip = ip.Unmap()
 	return gossipPeer{
 		id:    quorum.NodeID(id),
 		epoch: quorum.Epoch(epoch),
-		addr:  netip.AddrPortFrom(ip.Unmap(), m.Port).String(),
+		addr:  netip.AddrPortFrom(ip, m.Port).String(),
 	}, err == nil && err2 == nil && id != 0 && ok && !ip.IsUnspecified() && m.Port != 0
 }
 
@@ -290,29 +291,12 @@ func (g *gossip) aliveAt() map[string]bool {
 
 // rejoin joins peers that gossip does not see: memberlist forgets dead ones, and
 // after a partition that was long enough nobody would look for them any more.
-// Seeds are resolved anew each time.
 func (g *gossip) rejoin() {
 	if !g.rejoining.CompareAndSwap(false, true) {
 		return // the last attempt still waits for an answer
 	}
 	defer g.rejoining.Store(false)
-	addrs := g.addresses(true)
-	if len(addrs) == 0 {
-		return
-	}
-	rand.Shuffle(len(addrs), func(i, j int) { addrs[i], addrs[j] = addrs[j], addrs[i] })
-	var targets []string
-	alive := g.aliveAt()
-	for _, a := range addrs[:min(len(addrs), 8)] {
-		host, port, err := net.SplitHostPort(a)
-		if err != nil {
-			continue
-		}
-		ip, err := resolveHost(g.node.ctx, host)
-		if target := net.JoinHostPort(ip, port); err == nil && !alive[target] {
-			targets = append(targets, target)
-		}
-	}
+	targets := g.targets()
 	if len(targets) == 0 {
 		return
 	}
@@ -320,6 +304,27 @@ func (g *gossip) rejoin() {
 		g.node.logger.Debug("gossip reached none of the peers that it misses", "peers", strings.Join(targets, ","), "err", err)
 	}
 }
+
+// targets returns a few of the addresses where peers may be that gossip does not
+// see. Names are resolved anew each time.
+func (g *gossip) targets() []string {
+	addrs, alive := g.addresses(true), g.aliveAt()
+	rand.Shuffle(len(addrs), func(i, j int) { addrs[i], addrs[j] = addrs[j], addrs[i] })
+	var list []string
+	for _, a := range addrs[:min(len(addrs), targetsMost)] {
+		host, port, err := net.SplitHostPort(a)
+		if err != nil {
+			continue
+		}
+		ip, err := resolveHost(g.node.ctx, host)
+		if target := net.JoinHostPort(ip, port); err == nil && !alive[target] {
+			list = append(list, target)
+		}
+	}
+	return list
+}
+
+const targetsMost = 8 // each may take a joinTimeout
 
 // close ends gossip without a farewell: that the node stops is told by the view.
 func (g *gossip) close() {
