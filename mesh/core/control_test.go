@@ -279,6 +279,26 @@ func TestDrain(t *testing.T) {
 	})
 }
 
+// TestLeaveAfterDrain has a node leave that was drained before: that the one is
+// done says nothing of the other.
+func TestLeaveAfterDrain(t *testing.T) {
+	n := founded(t, 10, 4)
+	n.run(time.Second)
+	node := n.node(2)
+	node.do(func(c *Control) { c.Drain(n.now) })
+	n.until(3*time.Second, "drained", func() bool { return node.retired })
+	node.retired = false
+	node.do(func(c *Control) { c.Leave(n.now) })
+	n.run(10 * time.Millisecond)
+	if node.retired {
+		t.Fatal("it has left at once")
+	}
+	n.until(15*time.Second, "left", func() bool { return node.retired })
+	if isMember(n.newest(), node.id) {
+		t.Error("it still is a member")
+	}
+}
+
 func TestLeave(t *testing.T) {
 	n := founded(t, 10, 4)
 	n.run(time.Second)
