@@ -84,6 +84,7 @@ func newGossip(n *Node, identity *transport.Identity) (*gossip, error) {
 	list.DisableTcpPings = true // a stream that opens says less than a packet that comes back
 	list.UDPBufferSize = transport.GossipPacketBytes
 	list.DeadNodeReclaimTime = time.Second // a name comes back at another address
+	list.EnableCompression = false         // packets are small, and a compressor is made for each
 	list.RequireNodeNames = false          // a seed is an address
 	list.Logger = logger
 	host, portText, err := net.SplitHostPort(n.Addr())

@@ -135,8 +135,12 @@ func readBody(w http.ResponseWriter, r *http.Request, maxBytes int) ([]byte, *Pr
 		return nil, tooLarge(r, maxBytes)
 	}
 	// What a client says it will send is believed up to here.
-	const trusted = 64 << 10
-	body := make([]byte, 0, max(512, min(int(r.ContentLength)+1, trusted)))
+	const trusted, unsaid = 64 << 10, 512
+	size := unsaid
+	if r.ContentLength > 0 {
+		size = min(int(r.ContentLength)+1, trusted) // one more, to see the end
+	}
+	body := make([]byte, 0, size)
 	for {
 		n, err := r.Body.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]

@@ -39,6 +39,7 @@ type Node struct {
 	session   *session
 
 	view        atomic.Pointer[ring.View]
+	cluster     atomic.Pointer[string] // the view's, as text; nil until there is one
 	viewMu      sync.Mutex
 	viewChanged chan struct{} // closed and replaced when view changes
 	orphans     atomic.Int64
@@ -361,6 +362,10 @@ func (n *Node) currentView() (*ring.View, <-chan struct{}) {
 
 // setView publishes a view, which the control loop has adopted.
 func (n *Node) setView(v *ring.View) {
+	if n.cluster.Load() == nil {
+		cluster := v.Cluster.String()
+		n.cluster.Store(&cluster)
+	}
 	n.viewMu.Lock()
 	n.view.Store(v)
 	close(n.viewChanged)

@@ -33,8 +33,8 @@ func (n httpCalls) callHTTP(ctx context.Context, call *httpCall) httpAnswer {
 }
 
 func (n httpCalls) clusterID() string {
-	if v := n.view.Load(); v != nil {
-		return v.Cluster.String()
+	if id := n.cluster.Load(); id != nil {
+		return *id
 	}
 	return ""
 }
