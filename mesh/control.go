@@ -230,8 +230,7 @@ func (l *controlLoop) ask(q core.ControlAsk) {
 	defer cancel()
 	reply, err := l.node.transport.Ask(ctx, q.Addr, transport.Control{Kind: uint8(q.Kind), Body: q.Body})
 	if errors.Is(err, transport.ErrOtherCluster) {
-		err = fmt.Errorf("%w: the directory %s belongs to another cluster than the node at %s: give --join of its own, or an "+
-			"empty directory to join this one as a new node", err, l.node.conf.DataDir, q.Addr)
+		err = l.foreign(q.Addr, err)
 	}
 	l.do(func(c *core.Control, now quorum.Instant) {
 		c.Answered(now, q.Addr, core.ControlKind(reply.Kind), reply.Body, err)
@@ -302,7 +301,27 @@ func memberName(v *ring.View, id ring.NodeID) string {
 func (l *controlLoop) serve() {
 	if !isClosed(l.serving) {
 		close(l.serving)
+		l.node.spawn(l.checkSeeds)
 	}
+}
+
+// checkSeeds warns of seeds in other clusters. The node serves its own all the
+// same; but whoever named them may have meant to join theirs.
+func (l *controlLoop) checkSeeds() {
+	for _, addr := range l.node.conf.Join {
+		ctx, cancel := context.WithTimeout(l.node.ctx, askTimeout)
+		_, err := l.node.transport.Ask(ctx, addr, viewQuestion(l.node.view.Load()))
+		cancel()
+		if errors.Is(err, transport.ErrOtherCluster) {
+			l.node.logger.Warn("a seed is in another cluster", "seed", addr, "err", l.foreign(addr, err))
+		}
+	}
+}
+
+// foreign says what to do about a node of another cluster.
+func (l *controlLoop) foreign(addr string, err error) error {
+	return fmt.Errorf("%w: the directory %s belongs to another cluster than the node at %s: give --join of its own, or an "+
+		"empty directory to join this one as a new node", err, l.node.conf.DataDir, addr)
 }
 
 // retiredAs says that what was asked for is done. That the node has left is

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -245,7 +246,9 @@ func (n *Node) fail(err error) {
 	n.errMu.Lock()
 	if n.err == nil && n.ctx.Err() == nil {
 		n.err = err
-		n.logger.Error("the node stops", "err", err)
+		if !errors.Is(err, context.Canceled) { // else it was told to
+			n.logger.Error("the node stops", "err", err)
+		}
 	}
 	n.errMu.Unlock()
 	n.cancel()
