@@ -184,7 +184,15 @@ func TestNodeKeepsReadersApart(t *testing.T) {
 	}
 	slot := quorum.SlotID(ring.SlotOf(12, "", "pot", "k"))
 	eventually(t, "a fold", func() bool { // of what the handler reads from the store
-		add(t, n, "k", 1)
+		var calls sync.WaitGroup
+		for range 100 {
+			calls.Go(func() {
+				if _, err := Call(t.Context(), Get[pot](n, "k"), (*pot).Add, 1); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		calls.Wait()
 		_, found, err := turn.getKey(slot, key, []byte("a"))
 		return found && err == nil
 	})
