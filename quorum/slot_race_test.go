@@ -3,4 +3,4 @@
 package quorum
 
 // The race detector has nothing to find in a package without goroutines.
-func init() { slotSchedules = 200 }
+func init() { slotSchedules = 600 }
