@@ -10,7 +10,10 @@ import (
 // the base for peers that were away for a moment. As the base passes a record,
 // the record is counted for its actor; an actor with enough of them is folded,
 // in the background: its state, answers, marks and keys are written, and the
-// records deleted. So the store is bounded by what lives, not by history.
+// records deleted. So the store is bounded by what lives, not by history. Of the
+// actors with a few records only so many are counted, and then the one that
+// waits the longest is folded: so is the memory that the counts take, however
+// many actors there have ever been.
 
 // forget lets go of what nobody is likely to ask for: the data of entries, and
 // below a new base of the slot's log their places too.
@@ -21,7 +24,8 @@ func (s *Shard) forget(sl *slot) {
 	if log.Bytes() < s.cfg.LaggardBytes {
 		limit = min(limit, sl.q.Floor())
 	}
-	if limit <= log.Base().LSN {
+	base := log.Base().LSN
+	if limit <= base {
 		return
 	}
 	var ready []quorum.ActorKey
@@ -31,8 +35,18 @@ func (s *Shard) forget(sl *slot) {
 			ready = append(ready, actor)
 		}
 	})
+	if log.Base().LSN == base {
+		return // nothing above it is durable: the store may still hold another log
+	}
 	for _, actor := range ready {
 		s.fold(sl, actor)
+	}
+	for len(sl.waiting) > s.cfg.MaxUnfolded {
+		first := sl.waiting[0]
+		sl.waiting = sl.waiting[1:]
+		if u := sl.unfolded[first.actor]; u != nil && u.since == first.since && !u.folding {
+			s.fold(sl, first.actor)
+		}
 	}
 }
 
@@ -42,11 +56,18 @@ func (sl *slot) passed(actor quorum.ActorKey, at quorum.LSN, bytes int) *unfolde
 	if u == nil {
 		u = &unfolded{}
 		sl.unfolded[actor] = u
+		sl.queueFold(actor, u, at)
 	}
 	u.records++
 	u.bytes += bytes
 	u.last = at
 	return u
+}
+
+// queueFold puts an actor at the end of those that wait to be folded.
+func (sl *slot) queueFold(actor quorum.ActorKey, u *unfolded, since quorum.LSN) {
+	u.since = since
+	sl.waiting = append(sl.waiting, foldWait{actor, since})
 }
 
 func (s *Shard) fold(sl *slot, actor quorum.ActorKey) {
@@ -61,6 +82,7 @@ func (s *Shard) fold(sl *slot, actor quorum.ActorKey) {
 func (s *Shard) replaced(sl *slot) {
 	sl.logs++
 	clear(sl.unfolded)
+	sl.waiting = nil
 	s.out.Folds = slices.DeleteFunc(s.out.Folds, func(f Fold) bool { return f.Slot == sl.id })
 }
 
@@ -73,7 +95,8 @@ func (s *Shard) Folded(f Fold, ok bool) {
 	u := sl.unfolded[f.Actor]
 	u.folding = false
 	if !ok {
-		return // what comes next counts again, and folds this too
+		sl.queueFold(f.Actor, u, u.last) // what comes next counts again, and folds this too
+		return
 	}
 	sl.q.Folded(f.Actor, f.UpTo)
 	if a := sl.actors[f.Actor]; a != nil {
@@ -84,5 +107,7 @@ func (s *Shard) Folded(f Fold, ok bool) {
 		s.fold(sl, f.Actor)
 	case u.records == 0:
 		delete(sl.unfolded, f.Actor)
+	default:
+		sl.queueFold(f.Actor, u, u.last)
 	}
 }

@@ -16,6 +16,7 @@ type ShardConfig struct {
 
 	FoldRecords  int           // fold an actor after that many records, default 64
 	FoldBytes    int           // or that many bytes of them, default 256 KiB
+	MaxUnfolded  int           // actors of a slot that wait for that, default 1,024
 	KeepEntries  int           // entries of a slot that are kept for short outages, default 512
 	LaggardBytes int           // of a slot's log that are kept for a replica that lags, default 64 MiB
 	Retention    time.Duration // of answers to own keys and of silent sessions, default 1 h
@@ -30,6 +31,7 @@ func (c ShardConfig) withDefaults() ShardConfig {
 	setDefault(&c.Drift, quorum.MaxDrift)
 	setDefault(&c.FoldRecords, 64)
 	setDefault(&c.FoldBytes, 256<<10)
+	setDefault(&c.MaxUnfolded, 1024)
 	setDefault(&c.KeepEntries, 512)
 	setDefault(&c.LaggardBytes, 64<<20)
 	setDefault(&c.Retention, time.Hour)

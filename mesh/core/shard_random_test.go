@@ -72,6 +72,7 @@ func confOf(seed uint64) worldConf {
 	conf.shard = ShardConfig{
 		Lease:        time.Duration(pick(0, 200, 500)) * time.Millisecond,
 		FoldRecords:  pick(2, 4, 8),
+		MaxUnfolded:  pick(0, 0, 1, 2),
 		KeepEntries:  pick(2, 8, 40),
 		LaggardBytes: pick(3<<10, 1<<20),
 		RecordBytes:  12 << 10,

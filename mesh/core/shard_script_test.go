@@ -444,6 +444,32 @@ func TestFoldOrderedWithDiscard(t *testing.T) {
 	}
 }
 
+// Actors that were called once, and never again, are folded when they are many:
+// what is counted for each would fill the memory in the end.
+func TestFoldOfColdActors(t *testing.T) {
+	const most, actors = 4, 40
+	r := newRig(t, ShardConfig{MaxUnfolded: most, KeepEntries: 1, LaggardBytes: 1}, 1)
+	n := r.nodes[1]
+	for i := range uint64(actors) {
+		cold := quorum.MakeActorKey("a", string(rune('A'+i)))
+		r.call("add", sessionID(i+1), func(c *Call) { c.Actor = cold })
+		r.done(r.turn(), state("1"))
+		hot := r.call("add", sessionID(100+i))
+		r.done(r.turn(), state("1"))
+		r.ends(hot, CodeOK)
+		for _, f := range n.folds {
+			n.s.Folded(f, i%7 != 0) // now and then one fails
+		}
+		n.folds = nil
+		if sl := n.s.slots[rigSlot]; len(sl.waiting) > most+2 || len(sl.unfolded) > most+2 { // two have come since it was looked at
+			t.Fatalf("after %d actors %d are counted, and %d wait", i+1, len(sl.unfolded), len(sl.waiting))
+		}
+	}
+	if sl := n.s.slots[rigSlot]; len(sl.unfolded) == 0 {
+		t.Error("nobody waits: the log is not forgotten, or all is folded at once")
+	}
+}
+
 // The data of entries that all replicas have is not kept in memory, also where
 // the log is short.
 func TestDataIsEvicted(t *testing.T) {

@@ -26,7 +26,8 @@ type slot struct {
 	appointed quorum.Instant // when the view came that makes this node the owner
 
 	unfolded map[quorum.ActorKey]*unfolded
-	logs     int // that were discarded or replaced
+	waiting  []foldWait // of unfolded, the longest first; some are folded by now
+	logs     int        // that were discarded or replaced
 
 	busy, lapsed bool // in the shard's lists
 }
@@ -60,7 +61,15 @@ type unfolded struct {
 	records int
 	bytes   int
 	last    quorum.LSN
+	since   quorum.LSN // it waits to be folded
 	folding bool
+}
+
+// foldWait is an actor's place among those that wait to be folded, if it still
+// waits since then.
+type foldWait struct {
+	actor quorum.ActorKey
+	since quorum.LSN
 }
 
 func (s *Shard) newSlot(id quorum.SlotID, st quorum.SlotState) *slot {
