@@ -509,8 +509,13 @@ func (n *Node) Drain(ctx context.Context) error {
 
 // Leave makes the node give up ownership, replicas and vote, for good. It
 // returns nil when no slot names it any more and a majority of the others knows;
-// its directory is then of no use.
+// its directory is then of no use. The only member cannot leave: that is an
+// ErrUsage.
 func (n *Node) Leave(ctx context.Context) error {
+	if v := n.view.Load(); v != nil && len(v.Members) == 1 {
+		return usagef("%s is the only member, with nobody to leave the data to: stop it, and delete its directory %s if that is meant",
+			n.conf.Name, n.conf.DataDir)
+	}
 	return n.control.retire(ctx, n.control.left, func(c *core.Control, now quorum.Instant) {
 		n.control.leaving = true
 		c.Leave(now)

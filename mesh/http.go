@@ -3,6 +3,7 @@ package mesh
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -270,7 +271,10 @@ func (h *httpHandler) locate(x *httpExchange, p actorPath) *Problem {
 func (h *httpHandler) retire(x *httpExchange, forGood bool) *Problem {
 	ctx, cancel := context.WithTimeout(x.r.Context(), maxCallTimeout)
 	defer cancel()
-	if err := h.operator.retire(ctx, forGood); err != nil {
+	switch err := h.operator.retire(ctx, forGood); {
+	case errors.Is(err, ErrUsage):
+		return badRequest("%v", err)
+	case err != nil:
 		return problemOf(&core.Outcome{Code: core.CodeUnavailable, Detail: err.Error()}, false)
 	}
 	if forGood {

@@ -368,6 +368,10 @@ func TestHTTPRetire(t *testing.T) {
 	if w := ask(h, "POST", "/v1/leave", ""); w.Code != 503 || problemIn(t, w).Detail != "no majority" {
 		t.Errorf("a leave that fails: %d %s", w.Code, w.Body)
 	}
+	f.refuse = usagef("the only member")
+	if w := ask(h, "POST", "/v1/leave", ""); w.Code != 400 || problemIn(t, w).Detail != "the only member" {
+		t.Errorf("a leave that cannot be: %d %s", w.Code, w.Body)
+	}
 }
 
 func TestHTTPMetrics(t *testing.T) {
