@@ -50,7 +50,8 @@ func (l *shardLoop) startTurn(start *core.TurnStart) {
 		return
 	}
 	a.turn = &running{turn: newTurn(w.kind, w.method, a.inst, start, turns{l.node}, l.node.limits), seq: start.Fence.Turn}
-	go l.runTurn(a.turn)
+	t := a.turn
+	l.node.env.Go(func() { l.runTurn(t) })
 }
 
 func (l *shardLoop) runTurn(t *running) {
@@ -82,7 +83,7 @@ func (l *shardLoop) abandon(t core.TurnRef) {
 		l.node.orphans.Add(1)
 	}
 	why := errStopped
-	if due := a.turn.start.Call.Deadline; due != 0 && clockAbout() >= due {
+	if due := a.turn.start.Call.Deadline; due != 0 && l.node.env.About() >= due {
 		why = errDeadline
 	}
 	a.turn.cancel(why)
@@ -100,8 +101,8 @@ func (l *shardLoop) deactivate(id core.ActivationID) {
 		gone()
 		return
 	}
-	go func() { // not waited for: the hook is the user's, and may never return
+	l.node.env.Go(func() { // not waited for: the hook is the user's, and may never return
 		a.inst.deactivate(a.kind, l.node.logger)
 		gone()
-	}()
+	})
 }

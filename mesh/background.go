@@ -80,7 +80,7 @@ func (l *shardLoop) deliver(d core.Delivery) {
 	req := &request{
 		kind: kind, id: id, method: d.Send.Method, args: d.Send.Args, json: d.Send.JSON,
 		requestID: quorum.RequestID{Source: d.Source, Number: d.Send.Number},
-		deadline:  clockAbout().Add(deliveryTimeout),
+		deadline:  l.node.env.About().Add(deliveryTimeout),
 		internal:  true,
 	}
 	a := l.node.route(l.node.ctx, req)
@@ -101,6 +101,7 @@ func (l *shardLoop) deliver(d core.Delivery) {
 type folder struct {
 	replaced [1 << 16]atomic.Uint32 // by slot: discards and installs handed to the committer
 
+	env   Environment
 	store *local.Store
 	fail  func(error)
 	mu    sync.Mutex
@@ -115,8 +116,8 @@ type foldJob struct {
 	of   uint32 // replaced, when it was ordered
 }
 
-func newFolder(store *local.Store, fail func(error)) *folder {
-	return &folder{store: store, fail: fail, wake: make(chan struct{}, 1), done: make(chan struct{})}
+func newFolder(env Environment, store *local.Store, fail func(error)) *folder {
+	return &folder{env: env, store: store, fail: fail, wake: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
 // add queues a fold. A shard has at most one for each actor under way.
@@ -132,12 +133,8 @@ func (f *folder) add(l *shardLoop, fold core.Fold) {
 
 func (f *folder) run(ctx context.Context) {
 	defer close(f.done)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-f.wake:
-		}
+	for ctx.Err() == nil {
+		f.env.Wait(0, ctx.Done(), f.wake, nil)
 		for ctx.Err() == nil {
 			f.mu.Lock()
 			if len(f.queue) == 0 {
@@ -186,23 +183,21 @@ func (l *shardLoop) sendSnapshot(o core.SnapshotOrder) {
 
 func (l *shardLoop) writeSnapshot(o core.SnapshotOrder) (quorum.LSN, error) {
 	n := l.node
-	select {
-	case n.snapshots <- struct{}{}:
-		defer func() { <-n.snapshots }()
-	case <-n.ctx.Done():
+	if !n.snapshots.take(n.env, n.ctx.Done()) {
 		return 0, n.ctx.Err()
 	}
+	defer n.snapshots.give()
 	r, err := n.store.OpenSnapshot(o.Slot)
 	if err != nil {
 		return 0, err
 	}
 	defer r.Close()
-	ctx, cancel := context.WithTimeout(n.ctx, snapshotTimeout)
+	ctx, cancel := n.timeout(snapshotTimeout)
 	defer cancel()
 	header := binary.BigEndian.AppendUint16(nil, uint16(o.Slot))
 	header = binary.BigEndian.AppendUint64(header, uint64(o.Ballot.Epoch))
 	header = binary.BigEndian.AppendUint64(header, uint64(o.Ballot.Boot))
-	w, err := n.transport.OpenSnapshot(ctx, o.Node, header)
+	w, err := n.net.OpenSnapshot(ctx, o.Node, header)
 	if err != nil {
 		return 0, err
 	}

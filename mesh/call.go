@@ -26,10 +26,10 @@ type waiter struct {
 func (w *waiter) finish(n *Node, o *core.Outcome) {
 	a := answer{Outcome: *o, node: n.conf.Name}
 	if w.wantJSON && a.Code == core.CodeOK {
-		go func() { // away from the shard's loop: it may run methods of the user's types
+		n.env.Go(func() { // away from the shard's loop: it may run methods of the user's types
 			toJSON(w.method, &a)
 			w.reply(a)
-		}()
+		})
 		return
 	}
 	w.reply(a)
@@ -130,24 +130,29 @@ const defaultMailbox = 4096
 // handOver is the router's: to this node's own shard, or over the network.
 func (n *Node) handOver(ctx context.Context, owner ring.Member, slot quorum.SlotID, r *request) (answer, bool) {
 	if quorum.NodeID(owner.ID) != n.id {
-		return answerOf(n.transport.Call(ctx, quorum.NodeID(owner.ID), r.callOf(n.epoch())))
+		return answerOf(n.net.Call(ctx, quorum.NodeID(owner.ID), r.callOf(n.epoch(), n.env.About())))
 	}
-	done := make(chan answer, 1)
+	var a answer
+	done := make(chan struct{})
+	now := n.env.About()
 	own := *r
 	own.wantJSON = false // the reply is turned into JSON here
-	own.deadline = clockAbout().Add(r.ownersTime())
-	n.submit(slot, &own, func(a answer) { done <- a })
-	select {
-	case a := <-done:
+	own.deadline = now.Add(r.ownersTime(now))
+	n.submit(slot, &own, func(end answer) {
+		a = end
+		close(done)
+	})
+	n.env.Wait(0, done, ctx.Done(), n.ctx.Done())
+	switch {
+	case isClosed(done):
 		if r.wantJSON && a.Code == core.CodeOK && !a.json {
 			toJSON(n.kinds.byName[r.kind].methods[r.method], &a)
 		}
 		return a, false
-	case <-ctx.Done():
+	case ctx.Err() != nil:
 		return answered(core.CodeOutcomeUnknown, "the caller gave up"), true
-	case <-n.ctx.Done():
-		return answered(core.CodeOutcomeUnknown, "the node has stopped"), true
 	}
+	return answered(core.CodeOutcomeUnknown, "the node has stopped"), true
 }
 
 // route takes a request to its end.
@@ -160,21 +165,21 @@ func (n *Node) route(ctx context.Context, r *request) answer {
 
 // invoke implements Caller.
 func (n *Node) invoke(ctx context.Context, inv *invocation) (*result, error) {
-	return invoke(ctx, inv, n.session, n.conf.CallTimeout, n.route)
+	return invoke(ctx, n.env, inv, n.session, n.conf.CallTimeout, n.route)
 }
 
 // invoke runs an invocation by a router, for nodes and for clients.
-func invoke(ctx context.Context, inv *invocation, s *session, timeout time.Duration, route func(context.Context, *request) answer) (*result, error) {
+func invoke(ctx context.Context, env Environment, inv *invocation, s *session, timeout time.Duration, route func(context.Context, *request) answer) (*result, error) {
 	r := &request{
 		kind: inv.kind, id: inv.id, method: inv.method, args: inv.args,
 		requestID: inv.request, chain: inv.chain, internal: inv.internal,
 		deadline: inv.deadline,
 	}
 	if r.deadline == 0 {
-		r.deadline = clockAbout().Add(timeout)
+		r.deadline = env.About().Add(timeout)
 	}
 	if t, ok := ctx.Deadline(); ok {
-		r.deadline = min(r.deadline, clockAbout().Add(time.Until(t)))
+		r.deadline = min(r.deadline, env.About().Add(env.Until(t)))
 	}
 	switch {
 	case inv.once != "":
@@ -198,7 +203,7 @@ type turns struct{ *Node }
 
 var _ turnEnv = turns{}
 
-func (n turns) clock() (quorum.Instant, int64) { return clockAbout(), time.Now().UnixNano() }
+func (n turns) clock() (quorum.Instant, int64) { return n.env.About(), n.env.Wall() }
 
 func (n turns) getKey(slot quorum.SlotID, actor quorum.ActorKey, key []byte) ([]byte, bool, error) {
 	n.reading.RLock()
@@ -221,16 +226,19 @@ func (n turns) scanKeys(slot quorum.SlotID, actor quorum.ActorKey, from, to []by
 // call makes a call for a turn, once all that the turn has seen is committed.
 func (n turns) call(ctx context.Context, from *core.TurnStart, inv *invocation) (*result, error) {
 	if from.Seen > 0 {
-		done := make(chan answer, 1)
-		c := &core.Call{Slot: from.Slot, Deadline: from.Call.Deadline, Waiter: &waiter{reply: func(a answer) { done <- a }}}
+		var a answer
+		done := make(chan struct{})
+		c := &core.Call{Slot: from.Slot, Deadline: from.Call.Deadline, Waiter: &waiter{reply: func(end answer) {
+			a = end
+			close(done)
+		}}}
 		n.shardOf(from.Slot).do(func(s *core.Shard, now quorum.Instant) { s.Await(now, from.Seen, c) })
-		select {
-		case a := <-done:
-			if a.Code != core.CodeOK {
-				return nil, &Error{Op: inv.op(), Err: errUnavailable, Detail: a.Detail}
-			}
-		case <-ctx.Done():
+		n.env.Wait(0, done, ctx.Done(), nil)
+		switch {
+		case !isClosed(done):
 			return nil, &Error{Op: inv.op(), Err: errStopped, Detail: "the turn is over"}
+		case a.Code != core.CodeOK:
+			return nil, &Error{Op: inv.op(), Err: errUnavailable, Detail: a.Detail}
 		}
 	}
 	return n.invoke(ctx, inv)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"reflect"
 	"slices"
 	"sync"
@@ -98,11 +97,11 @@ func Dial(ctx context.Context, conf ClientConfig, hosts ...HostOption) (*Client,
 		return nil, err
 	}
 	c := &Client{
-		conf: conf, kinds: kinds, wire: wire, session: newSession(),
+		conf: conf, kinds: kinds, wire: wire, session: newSession(machine{}),
 		changed: make(chan struct{}), refresh: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.router = router{done: c.ctx.Done(), view: c.currentView, behind: func(quorum.Epoch) { c.wantView() }, handOver: c.handOver}
+	c.router = router{env: machine{}, done: c.ctx.Done(), view: c.currentView, behind: func(quorum.Epoch) { c.wantView() }, handOver: c.handOver}
 	if err := c.firstView(ctx); err != nil {
 		c.cancel()
 		return nil, errors.Join(err, wire.Close())
@@ -267,9 +266,8 @@ func (c *Client) someMembers() []string {
 			rest = append(rest, m.Addr)
 		}
 	}
-	shuffle := func(list []string) { rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] }) }
-	shuffle(up)
-	shuffle(rest)
+	shuffle(machine{}, up)
+	shuffle(machine{}, rest)
 	list := slices.Concat(up, rest, c.conf.Seeds)
 	return list[:min(len(list), 4)]
 }
@@ -277,7 +275,7 @@ func (c *Client) someMembers() []string {
 // handOver is the router's.
 func (c *Client) handOver(ctx context.Context, owner ring.Member, _ quorum.SlotID, r *request) (answer, bool) {
 	v, _ := c.currentView()
-	a, unknown := answerOf(c.wire.Call(ctx, owner.Addr, r.callOf(quorum.Epoch(v.Epoch))))
+	a, unknown := answerOf(c.wire.Call(ctx, owner.Addr, r.callOf(quorum.Epoch(v.Epoch), clockAbout())))
 	if unknown || !final(&a) {
 		c.wantView()
 	}
@@ -286,7 +284,7 @@ func (c *Client) handOver(ctx context.Context, owner ring.Member, _ quorum.SlotI
 
 // invoke implements Caller.
 func (c *Client) invoke(ctx context.Context, inv *invocation) (*result, error) {
-	return invoke(ctx, inv, c.session, c.conf.CallTimeout, c.route)
+	return invoke(ctx, machine{}, inv, c.session, c.conf.CallTimeout, c.route)
 }
 
 func (c *Client) route(ctx context.Context, r *request) answer {

@@ -15,6 +15,7 @@ import (
 //	shard loops ─┐
 //	control loop ┴► pending ──swap──► one batch ──fsync──► durable(seq) to each
 type committer struct {
+	env     Environment
 	store   *local.Store
 	metrics *metrics
 	failed  func(error)
@@ -36,8 +37,8 @@ type submission struct {
 	seq      uint64
 }
 
-func newCommitter(store *local.Store, m *metrics, failed func(error)) *committer {
-	return &committer{store: store, metrics: m, failed: failed, most: maxBatchBytes, wake: make(chan struct{}, 1), done: make(chan struct{})}
+func newCommitter(env Environment, store *local.Store, m *metrics, failed func(error)) *committer {
+	return &committer{env: env, store: store, metrics: m, failed: failed, most: maxBatchBytes, wake: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
 // submit hands writes over. It never blocks: what a loop has under way is
@@ -61,7 +62,7 @@ func (c *committer) close() {
 	case c.wake <- struct{}{}:
 	default:
 	}
-	<-c.done
+	c.env.Wait(0, c.done, nil, nil)
 }
 
 func (c *committer) run() {
@@ -69,7 +70,8 @@ func (c *committer) run() {
 	batch := c.store.NewBatch()
 	defer batch.Close()
 	var taken []submission
-	for range c.wake {
+	for {
+		c.env.Wait(0, c.wake, nil, nil)
 		for {
 			c.mu.Lock()
 			taken, c.pending = c.pending, taken[:0]
@@ -112,7 +114,7 @@ func (c *committer) write(batch *local.Batch, list []submission) (int, error) {
 		}
 	}
 	began := time.Now()
-	if err := c.store.Commit(batch, true); err != nil {
+	if err := c.env.Commit(c.store, batch); err != nil {
 		return 0, err
 	}
 	c.metrics.observeCommit(entries, time.Since(began))

@@ -66,7 +66,7 @@ func newTestCommitter(t *testing.T) *testCommitter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.committer = newCommitter(c.store, newMetrics(func() nodeStats { return nodeStats{} }), func(err error) { c.failed <- err })
+	c.committer = newCommitter(machine{}, c.store, newMetrics(func() nodeStats { return nodeStats{} }), func(err error) { c.failed <- err })
 	return c
 }
 

@@ -153,6 +153,10 @@ type Config struct {
 	// zero, 4096.
 	MaxHTTPConns int
 
+	// Environment is what the node runs on. If nil, this machine; only
+	// simulators have another.
+	Environment Environment
+
 	store local.Options // what tests set of the store; the fields above have the last word
 }
 
@@ -179,6 +183,9 @@ var (
 // error is an ErrUsage.
 func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.Listen, "127.0.0.1:7001")
+	if c.Environment == nil {
+		c.Environment = machine{}
+	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -328,17 +335,17 @@ func (c *Config) validateTimes() error {
 
 // advertised returns the address that others are told of a port: listen is what
 // was configured, and bound what the system gave.
-func (c *Config) advertised(listen string, bound net.Addr) string {
-	_, port, err := net.SplitHostPort(bound.String())
+func (c *Config) advertised(listen, bound string) string {
+	_, port, err := net.SplitHostPort(bound)
 	if err != nil {
-		return bound.String()
+		return bound
 	}
 	if c.Advertise != "" {
 		return net.JoinHostPort(c.Advertise, port)
 	}
 	host, _, err := net.SplitHostPort(listen)
 	if err != nil || host == "localhost" || host == "" {
-		return bound.String()
+		return bound
 	}
 	return net.JoinHostPort(host, port)
 }

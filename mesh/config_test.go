@@ -108,7 +108,7 @@ func TestConfigAdvertised(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := (&Config{Advertise: c.advertise}).advertised(c.listen, bound); got != c.want {
+		if got := (&Config{Advertise: c.advertise}).advertised(c.listen, bound.String()); got != c.want {
 			t.Errorf("%+v: %s", c, got)
 		}
 	}

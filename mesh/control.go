@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"actormesh/mesh/core"
@@ -25,15 +25,16 @@ type controlLoop struct {
 
 	mu    sync.Mutex
 	queue []func(c *core.Control, now quorum.Instant)
-	wake  chan struct{}
+	run   func()
+	wake  func()
 
 	serving chan struct{} // closed when the node is a member, as it is now, and registered
 	drained chan struct{} // closed when what Drain asked for is done, or more
 	left    chan struct{} // closed when what Leave asked for is done
 	done    chan struct{}
 
-	answers map[uint64]chan core.ControlAnswer // of questions under way; only the loop looks at it
-	token   uint64
+	answers map[uint64]func(core.ControlAnswer) // of questions under way; only the loop looks at it
+	token   atomic.Uint64
 	cluster ring.ClusterID // that the disk remembers
 	kinds   []string       // that this program hosts, as the view lists them
 	member  bool           // of the newest view, which knows what kinds it hosts
@@ -64,10 +65,12 @@ type controlFacts struct {
 const askView = 1
 
 func newControlLoop(n *Node) *controlLoop {
-	return &controlLoop{
-		node: n, wake: make(chan struct{}, 1), serving: make(chan struct{}), drained: make(chan struct{}),
-		left: make(chan struct{}), done: make(chan struct{}), answers: map[uint64]chan core.ControlAnswer{},
+	l := &controlLoop{
+		node: n, serving: make(chan struct{}), drained: make(chan struct{}),
+		left: make(chan struct{}), done: make(chan struct{}), answers: map[uint64]func(core.ControlAnswer){},
 	}
+	l.run, l.wake = n.env.Loop(n.ctx.Done(), l.turn, func() { close(l.done) })
+	return l
 }
 
 // open makes the core, when the node knows its addresses.
@@ -80,7 +83,7 @@ func (l *controlLoop) open() error {
 		return fmt.Errorf("mesh: the methods of %d kinds are more than a view takes", len(n.kinds.byName))
 	}
 	var err error
-	l.core, err = core.NewControl(clockNow(), core.ControlConfig{
+	l.core, err = core.NewControl(n.env.Now(), core.ControlConfig{
 		Start: quorum.Start{Node: disk.Disk, Boot: disk.Boot, Nonce: disk.Nonce},
 		Member: ring.Member{
 			Name: n.conf.Name, Addr: n.Addr(), HTTP: n.HTTPAddr(), Zone: n.conf.Zone, Kinds: l.kinds,
@@ -106,45 +109,30 @@ func (l *controlLoop) do(event func(c *core.Control, now quorum.Instant)) {
 	l.mu.Lock()
 	l.queue = append(l.queue, event)
 	l.mu.Unlock()
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
+	l.wake()
 }
 
-func (l *controlLoop) run() {
-	defer close(l.done)
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-l.node.ctx.Done():
-			return
-		case <-l.wake:
-		case <-timer.C:
-		}
-		l.mu.Lock()
-		queue := l.queue
-		l.queue = nil
-		l.mu.Unlock()
-		now := clockNow()
-		for _, event := range queue {
-			event(l.core, now)
-			l.dispatch()
-		}
-		if now >= l.core.Deadline() {
-			l.core.Tick(now)
-			l.dispatch()
-		}
-		next := l.core.Deadline()
-		if now >= l.publishAt {
-			l.publishAt = now.Add(publishPeriod)
-			l.publish()
-		} else {
-			next = min(next, l.publishAt)
-		}
-		timer.Reset(next.Sub(clockNow()))
+// turn takes what has come, and returns when the core wants to be ticked.
+func (l *controlLoop) turn() quorum.Instant {
+	l.mu.Lock()
+	queue := l.queue
+	l.queue = nil
+	l.mu.Unlock()
+	now := l.node.env.Now()
+	for _, event := range queue {
+		event(l.core, now)
+		l.dispatch()
 	}
+	if now >= l.core.Deadline() {
+		l.core.Tick(now)
+		l.dispatch()
+	}
+	if now >= l.publishAt {
+		l.publishAt = now.Add(publishPeriod)
+		l.publish()
+		return l.core.Deadline()
+	}
+	return min(l.core.Deadline(), l.publishAt)
 }
 
 // dispatch does what the core wants done.
@@ -158,10 +146,10 @@ func (l *controlLoop) dispatch() {
 	}
 	for _, p := range r.Peers {
 		if p.Addr == "" {
-			n.transport.RemovePeer(p.ID)
+			n.net.RemovePeer(p.ID)
 			continue
 		}
-		n.transport.SetPeer(p.ID, p.Name, p.Addr)
+		n.net.SetPeer(p.ID, p.Name, p.Addr)
 	}
 	if r.View != nil {
 		l.adopt(r.View)
@@ -199,22 +187,22 @@ func (l *controlLoop) dispatch() {
 func (l *controlLoop) send(r *core.ControlReady) {
 	n := l.node
 	for _, m := range r.Sends {
-		_ = n.transport.SendControl(m.To, transport.Control{Kind: uint8(m.Kind), Body: m.Body})
+		_ = n.net.SendControl(m.To, transport.Control{Kind: uint8(m.Kind), Body: m.Body})
 	}
 	for _, b := range r.Beats {
 		beat := transport.Beat{
 			Kind: transport.BeatAsk, Boot: b.Boot, AnsweredBoot: b.AnsweredBoot, Epoch: b.Epoch, Sent: b.Sent,
-			Granted: b.Granted, Wall: time.Now().UnixNano(),
+			Granted: b.Granted, Wall: n.env.Wall(),
 		}
 		if b.Answer {
 			beat.Kind = transport.BeatAnswer
 		}
-		_ = n.transport.SendBeat(b.Peer, beat)
+		_ = n.net.SendBeat(b.Peer, beat)
 	}
 	for _, a := range r.Answers {
-		if ch := l.answers[a.Token]; ch != nil {
+		if tell := l.answers[a.Token]; tell != nil {
 			delete(l.answers, a.Token)
-			ch <- a
+			tell(a)
 		}
 	}
 	for _, q := range r.Asks {
@@ -226,9 +214,9 @@ func (l *controlLoop) send(r *core.ControlReady) {
 const askTimeout = 2 * time.Second
 
 func (l *controlLoop) ask(q core.ControlAsk) {
-	ctx, cancel := context.WithTimeout(l.node.ctx, askTimeout)
+	ctx, cancel := l.node.timeout(askTimeout)
 	defer cancel()
-	reply, err := l.node.transport.Ask(ctx, q.Addr, transport.Control{Kind: uint8(q.Kind), Body: q.Body})
+	reply, err := l.node.net.Ask(ctx, q.Addr, transport.Control{Kind: uint8(q.Kind), Body: q.Body})
 	if errors.Is(err, transport.ErrOtherCluster) {
 		err = l.foreign(q.Addr, err)
 	}
@@ -248,7 +236,7 @@ func (l *controlLoop) adopt(v *ring.View) {
 			return
 		}
 		l.cluster = v.Cluster
-		n.transport.SetCluster(v.Cluster.String())
+		n.net.SetCluster(v.Cluster.String())
 	}
 	own, found := v.Member(ring.NodeID(n.id))
 	l.member = found && slices.Equal(own.Kinds, l.kinds) // else its first calls would find that nobody hosts them
@@ -266,6 +254,9 @@ func (l *controlLoop) adopt(v *ring.View) {
 	l.factsMu.Unlock()
 	old := n.view.Load()
 	n.setView(v)
+	if o := n.env.Observer(); o != nil {
+		o.View(v)
+	}
 	n.logger.Log(n.ctx, viewLevel(old, v), "view", "epoch", v.Epoch, "coordinator", memberName(v, v.Coordinator),
 		"members", memberStates(v))
 }
@@ -309,8 +300,8 @@ func (l *controlLoop) serve() {
 // same; but whoever named them may have meant to join theirs.
 func (l *controlLoop) checkSeeds() {
 	for _, addr := range l.node.conf.Join {
-		ctx, cancel := context.WithTimeout(l.node.ctx, askTimeout)
-		_, err := l.node.transport.Ask(ctx, addr, viewQuestion(l.node.view.Load()))
+		ctx, cancel := l.node.timeout(askTimeout)
+		_, err := l.node.net.Ask(ctx, addr, viewQuestion(l.node.view.Load()))
 		cancel()
 		if errors.Is(err, transport.ErrOtherCluster) {
 			l.node.logger.Warn("a seed is in another cluster", "seed", addr, "err", l.foreign(addr, err))
@@ -403,7 +394,7 @@ func (l *controlLoop) message(from quorum.NodeID, m transport.Control) {
 
 // beat takes a heartbeat or an answer.
 func (l *controlLoop) beat(from quorum.NodeID, b transport.Beat) {
-	skew := time.Until(time.Unix(0, b.Wall))
+	skew := time.Duration(b.Wall - l.node.env.Wall())
 	l.do(func(c *core.Control, now quorum.Instant) {
 		c.Beat(now, core.Heartbeat{
 			Peer: from, Answer: b.Kind == transport.BeatAnswer, Boot: b.Boot, AnsweredBoot: b.AnsweredBoot,
@@ -425,21 +416,22 @@ func (l *controlLoop) answer(from transport.Caller, q transport.Control) transpo
 	if from.Role != transport.RoleNode {
 		return transport.Control{}
 	}
-	reply := make(chan core.ControlAnswer, 1)
+	var reply core.ControlAnswer
+	told := make(chan struct{})
+	token := l.token.Add(1)
 	l.do(func(c *core.Control, now quorum.Instant) {
-		l.token++
-		l.answers[l.token] = reply
-		c.Asked(now, l.token, core.ControlKind(q.Kind), q.Body)
+		l.answers[token] = func(a core.ControlAnswer) {
+			reply = a
+			close(told)
+		}
+		c.Asked(now, token, core.ControlKind(q.Kind), q.Body)
 	})
-	select {
-	case a := <-reply:
-		return transport.Control{Kind: uint8(a.Kind), Body: a.Body}
-	case <-time.After(askTimeout):
-		l.do(func(*core.Control, quorum.Instant) {
-			maps.DeleteFunc(l.answers, func(_ uint64, ch chan core.ControlAnswer) bool { return ch == reply })
-		})
-	case <-l.done:
+	env := l.node.env
+	env.Wait(env.About().Add(askTimeout), told, l.done, nil)
+	if isClosed(told) {
+		return transport.Control{Kind: uint8(reply.Kind), Body: reply.Body}
 	}
+	l.do(func(*core.Control, quorum.Instant) { delete(l.answers, token) })
 	return transport.Control{Kind: uint8(core.ControlNothing)}
 }
 
@@ -488,7 +480,7 @@ const complainPeriod = 5 * time.Second
 // complain says why the node does not serve yet, if it has waited for a while:
 // at its first start that is mostly about addresses and certificates.
 func (l *controlLoop) complain(why string) {
-	now := clockNow()
+	now := l.node.env.Now()
 	if l.complainAt == 0 { // give what is just starting a moment
 		l.complainAt = now.Add(complainPeriod / 5)
 	}
@@ -527,15 +519,12 @@ func (l *controlLoop) retire(ctx context.Context, done <-chan struct{}, how func
 	l.known.retiring = true
 	l.factsMu.Unlock()
 	l.do(how)
-	select {
-	case <-done:
+	l.node.env.Wait(0, done, l.done, ctx.Done())
+	switch {
+	case isClosed(done):
 		return nil
-	case <-l.done:
-		if isClosed(done) {
-			return nil
-		}
+	case isClosed(l.done):
 		return errors.New("the node has stopped")
-	case <-ctx.Done():
-		return fmt.Errorf("others have not taken over yet (%s): %w", l.facts().text, ctx.Err())
 	}
+	return fmt.Errorf("others have not taken over yet (%s): %w", l.facts().text, ctx.Err())
 }

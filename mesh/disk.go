@@ -14,20 +14,14 @@ const diskPeriod = time.Second
 // watchDisk gives up ownership before the disk is full: a write that fails ends
 // the node.
 func (n *Node) watchDisk() {
-	tick := time.NewTicker(diskPeriod)
-	defer tick.Stop()
-	for {
+	for n.ctx.Err() == nil {
 		free, err := n.store.FreeBytes()
 		if err != nil {
 			n.logger.Warn("the free space of the disk cannot be read", "err", err)
 		} else {
 			n.judgeDisk(free)
 		}
-		select {
-		case <-n.ctx.Done():
-			return
-		case <-tick.C:
-		}
+		n.env.Wait(n.env.About().Add(diskPeriod), n.ctx.Done(), nil, nil)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"log"
 	"log/slog"
 	"maps"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
@@ -62,8 +61,8 @@ const (
 )
 
 func newGossip(n *Node, identity *transport.Identity) (*gossip, error) {
-	port, err := n.transport.NewGossip()
-	if err != nil {
+	port, err := n.net.NewGossip()
+	if err != nil || port == nil {
 		return nil, err
 	}
 	g := &gossip{node: n, events: make(chan serf.Event, 256), seeds: n.conf.Join, known: map[string]gossipPeer{}}
@@ -209,6 +208,9 @@ func peerOf(m *serf.Member) (gossipPeer, bool) {
 
 // peer returns what gossip says of a node.
 func (g *gossip) peer(name string) (gossipPeer, bool) {
+	if g == nil {
+		return gossipPeer{}, false
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	p, ok := g.known[name]
@@ -217,6 +219,9 @@ func (g *gossip) peer(name string) (gossipPeer, bool) {
 
 // alive returns how many nodes gossip thinks alive, this one among them.
 func (g *gossip) alive() int {
+	if g == nil {
+		return 1
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	n := 1
@@ -310,7 +315,7 @@ func (g *gossip) rejoin() {
 // see. Names are resolved anew each time.
 func (g *gossip) targets() []string {
 	addrs, alive := g.addresses(true), g.aliveAt()
-	rand.Shuffle(len(addrs), func(i, j int) { addrs[i], addrs[j] = addrs[j], addrs[i] })
+	shuffle(g.node.env, addrs)
 	var list []string
 	for _, a := range addrs[:min(len(addrs), targetsMost)] {
 		host, port, err := net.SplitHostPort(a)

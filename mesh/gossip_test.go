@@ -50,7 +50,7 @@ func testGossip(t *testing.T) *gossip {
 			t.Error(err)
 		}
 	})
-	n := &Node{id: 1, store: store, ctx: t.Context(), viewChanged: make(chan struct{}), conf: Config{Name: "n1"}}
+	n := &Node{id: 1, env: machine{}, store: store, ctx: t.Context(), viewChanged: make(chan struct{}), conf: Config{Name: "n1"}}
 	n.control = newControlLoop(n)
 	return &gossip{node: n, self: "10.0.0.1:7001", known: map[string]gossipPeer{}}
 }

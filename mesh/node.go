@@ -21,23 +21,24 @@ import (
 // Node is one member of a mesh.
 type Node struct {
 	conf   Config
+	env    Environment
 	id     quorum.NodeID
 	boot   quorum.Boot
 	kinds  *kindSet
 	limits turnLimits
 	logger *slog.Logger
 
-	store     *local.Store
-	transport *transport.Transport
-	metrics   *metrics
-	commit    *committer
-	folds     *folder
-	shards    []*shardLoop
-	control   *controlLoop
-	gossip    *gossip
-	http      *httpServer
-	router    router
-	session   *session
+	store   *local.Store
+	net     Network
+	metrics *metrics
+	commit  *committer
+	folds   *folder
+	shards  []*shardLoop
+	control *controlLoop
+	gossip  *gossip
+	http    *httpServer
+	router  router
+	session *session
 
 	view        atomic.Pointer[ring.View]
 	cluster     atomic.Pointer[string] // the view's, as text; nil until there is one
@@ -45,7 +46,7 @@ type Node struct {
 	viewChanged chan struct{} // closed and replaced when view changes
 	orphans     atomic.Int64
 	diskFull    atomic.Bool   // nearly: calls are refused
-	snapshots   chan struct{} // one value for each that is being sent
+	snapshots   semaphore     // of those that are being sent
 	locating    chan struct{} // one value for each actor that is being looked up for people
 
 	reading     sync.RWMutex // read-locked while a turn, for which nobody waits, reads the store
@@ -54,7 +55,7 @@ type Node struct {
 
 	ctx    context.Context // ends when the node stops
 	cancel context.CancelFunc
-	tasks  sync.WaitGroup
+	tasks  taskGroup
 	done   chan struct{}
 	errMu  sync.Mutex
 	err    error
@@ -78,13 +79,13 @@ func Start(ctx context.Context, conf Config, hosts ...HostOption) (*Node, error)
 		return nil, err
 	}
 	n := &Node{
-		conf: conf, kinds: kinds, logger: conf.Logger.With("node", conf.Name),
+		conf: conf, env: conf.Environment, kinds: kinds, logger: conf.Logger.With("node", conf.Name),
 		limits: turnLimits{
 			valueBytes: conf.MaxValueBytes, keyBytes: conf.MaxKeyBytes,
 			recordBytes: conf.MaxRecordBytes, effects: conf.MaxEffects,
 		},
-		session: newSession(), viewChanged: make(chan struct{}),
-		snapshots: make(chan struct{}, snapshotsSent), locating: make(chan struct{}, locatingMost),
+		session: newSession(conf.Environment), viewChanged: make(chan struct{}),
+		snapshots: newSemaphore(snapshotsSent), locating: make(chan struct{}, locatingMost),
 		storeFailed: make(chan struct{}), done: make(chan struct{}),
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
@@ -93,15 +94,20 @@ func Start(ctx context.Context, conf Config, hosts ...HostOption) (*Node, error)
 		return nil, err
 	}
 	n.startLoops()
-	select {
-	case <-n.control.serving:
+	n.env.Wait(0, n.control.serving, n.ctx.Done(), ctx.Done())
+	if isClosed(n.control.serving) {
 		return n, nil
-	case <-n.ctx.Done():
-	case <-ctx.Done():
+	}
+	if ctx.Err() != nil {
 		n.fail(ctx.Err())
 	}
-	<-n.done
+	n.env.Wait(0, n.done, nil, nil)
 	return nil, n.Err()
+}
+
+// timeout returns a context that ends with the node, and after d.
+func (n *Node) timeout(d time.Duration) (context.Context, context.CancelFunc) {
+	return n.env.WithDeadline(n.ctx, n.env.About().Add(d))
 }
 
 // open opens the store, the ports and what they are needed for, in that order:
@@ -113,7 +119,7 @@ func (n *Node) open() error {
 	}
 	options := n.conf.store
 	options.Name, options.Retention, options.Logger = n.conf.Name, n.conf.Retention, n.logger
-	n.store, err = local.Open(n.conf.DataDir, options)
+	n.store, err = n.env.OpenStore(n.conf.DataDir, options)
 	if err != nil {
 		return fmt.Errorf("data directory %s: %w", n.conf.DataDir, err)
 	}
@@ -126,9 +132,9 @@ func (n *Node) open() error {
 		return usagef("the directory %s is empty: say --expect N to found a mesh of N nodes, or --join HOST:PORT to join one", n.conf.DataDir)
 	}
 	n.metrics = newMetrics(n.stats)
-	n.commit = newCommitter(n.store, n.metrics, n.fail)
-	n.folds = newFolder(n.store, n.fail)
-	n.router = router{self: ring.NodeID(n.id), done: n.ctx.Done(), view: n.currentView, handOver: n.handOver}
+	n.commit = newCommitter(n.env, n.store, n.metrics, n.fail)
+	n.folds = newFolder(n.env, n.store, n.fail)
+	n.router = router{env: n.env, self: ring.NodeID(n.id), done: n.ctx.Done(), view: n.currentView, handOver: n.handOver}
 	if err := n.openShards(); err != nil {
 		return err
 	}
@@ -139,7 +145,7 @@ func (n *Node) open() error {
 	}
 	n.control = newControlLoop(n)
 	n.router.behind = n.control.behind
-	n.transport, err = transport.Listen(transport.Config{
+	n.net, err = n.env.Listen(transport.Config{
 		Listen: n.conf.Listen, Identity: identity, Self: n.id, Boot: n.boot, Cluster: cluster,
 		Handler: peers{n}, Answer: n.control.answer, ClientKinds: []uint8{askView},
 		StatelessResetKey: &resetKey, Logger: n.logger,
@@ -180,7 +186,7 @@ func (n *Node) openShards() error {
 		FoldRecords: n.conf.FoldRecords, FoldBytes: n.conf.FoldBytes,
 		Retention: n.conf.Retention, RecordBytes: n.conf.MaxRecordBytes,
 	}
-	now := clockNow()
+	now := n.env.Now()
 	for i := range count {
 		n.shards = append(n.shards, newShardLoop(n, i, core.NewShard(now, conf, stored[i])))
 	}
@@ -206,19 +212,21 @@ func (n *Node) openHTTP(identity *transport.Identity) error {
 }
 
 func (n *Node) startLoops() {
-	go n.commit.run()
-	go n.folds.run(n.ctx)
+	n.env.Go(n.commit.run)
+	n.env.Go(func() { n.folds.run(n.ctx) })
 	for _, l := range n.shards {
-		go l.run()
+		l.run()
 	}
-	go n.control.run()
-	n.spawn(n.gossip.run)
+	n.control.run()
+	if n.gossip != nil {
+		n.spawn(n.gossip.run)
+	}
 	n.spawn(n.watchDisk)
 	go n.watchStore()
-	go func() {
-		<-n.ctx.Done()
+	n.env.Go(func() {
+		n.env.Wait(0, n.ctx.Done(), nil, nil)
 		n.stop(nil)
-	}()
+	})
 }
 
 // watchStore stops the node when the store fails.
@@ -234,11 +242,11 @@ func (n *Node) watchStore() {
 // spawn runs f in a goroutine that stop waits for. Only the loops, and what was
 // spawned itself, may call it: stop waits for these first.
 func (n *Node) spawn(f func()) {
-	n.tasks.Add(1)
-	go func() {
-		defer n.tasks.Done()
+	n.tasks.begin()
+	n.env.Go(func() {
+		defer n.tasks.end()
 		f()
-	}()
+	})
 }
 
 // fail stops the node for a reason. The first one stays.
@@ -279,12 +287,12 @@ func (n *Node) stop(err error) {
 		n.await(n.control.done)
 		for _, l := range n.shards {
 			close(l.stop)
-			<-l.done
+			n.env.Wait(0, l.done, nil, nil)
 		}
 		n.await(n.folds.done)
 	}
-	if n.transport != nil {
-		if err := n.transport.Close(); err != nil {
+	if n.net != nil {
+		if err := n.net.Close(); err != nil {
 			n.logger.Warn("closing the UDP port", "err", err)
 		}
 	}
@@ -297,10 +305,7 @@ func (n *Node) stop(err error) {
 // await waits for the end of what uses the store. Once the store has failed that
 // may never come, and it is not waited for.
 func (n *Node) await(done <-chan struct{}) {
-	select {
-	case <-done:
-	case <-n.storeFailed:
-	}
+	n.env.Wait(0, done, n.storeFailed, nil)
 }
 
 // stopStore ends what uses the store, and closes it; unless it failed: then a
@@ -308,11 +313,11 @@ func (n *Node) await(done <-chan struct{}) {
 func (n *Node) stopStore(started bool) {
 	if started {
 		unused := make(chan struct{})
-		go func() {
+		n.env.Go(func() {
 			defer close(unused)
-			n.tasks.Wait()
+			n.env.Wait(0, n.tasks.wait(), nil, nil)
 			n.commit.close()
-		}()
+		})
 		n.await(unused)
 	}
 	if n.store.Err() != nil {
@@ -330,7 +335,7 @@ func (n *Node) stopStore(started bool) {
 // looks like a crash. What was acknowledged is durable.
 func (n *Node) Close() error {
 	n.cancel()
-	<-n.done
+	n.env.Wait(0, n.done, nil, nil)
 	return n.Err()
 }
 
@@ -345,14 +350,14 @@ func (n *Node) Err() error {
 }
 
 // Addr returns the HOST:PORT at which other nodes reach this one.
-func (n *Node) Addr() string { return n.conf.advertised(n.conf.Listen, n.transport.Addr()) }
+func (n *Node) Addr() string { return n.conf.advertised(n.conf.Listen, n.net.Addr()) }
 
 // HTTPAddr returns the HOST:PORT of the HTTP API, empty if there is none.
 func (n *Node) HTTPAddr() string {
 	if n.http == nil {
 		return ""
 	}
-	return n.conf.advertised(n.conf.HTTP, n.http.addr())
+	return n.conf.advertised(n.conf.HTTP, n.http.addr().String())
 }
 
 // currentView returns the newest view, nil if there is none, and a channel that

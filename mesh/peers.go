@@ -60,7 +60,7 @@ func (p peers) Call(from transport.Caller, c *transport.Call, reply func(*transp
 	n := p.n
 	r := &request{
 		kind: c.Kind, id: c.Actor, method: c.Method, args: c.Args, json: c.JSON, wantJSON: c.WantJSON,
-		requestID: c.Request, deadline: clockAbout().Add(min(c.Timeout, maxCallTimeout)),
+		requestID: c.Request, deadline: n.env.About().Add(min(c.Timeout, maxCallTimeout)),
 		trace: c.Trace,
 	}
 	if from.Role == transport.RoleNode {

@@ -3,7 +3,6 @@ package mesh
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"strings"
 	"sync"
 	"time"
@@ -47,6 +46,7 @@ func answered(code core.Code, detail string) answer {
 //	      │                   │ lost, unknown: perhaps it did
 //	      └── after a pause, or with the next view: the same request id
 type router struct {
+	env  Environment
 	self ring.NodeID // 0 for a client
 	// done is closed when the node or the client ends: nothing is tried again
 	// from then on.
@@ -75,11 +75,11 @@ const (
 func (rt *router) route(ctx context.Context, r *request) answer {
 	unknown := false // some owner may have run it
 	last := answered(core.CodeUnavailable, "there is no view yet")
-	if clockAbout() >= r.deadline {
+	if rt.env.About() >= r.deadline {
 		return answered(core.CodeDeadline, "the deadline passed before the call was sent")
 	}
 	for pause := retryPauseMin; ; pause = min(2*pause, retryPauseMax) {
-		left := r.deadline.Sub(clockAbout())
+		left := r.deadline.Sub(rt.env.About())
 		if why := rt.over(ctx, left); why != "" {
 			return late(last, unknown, why)
 		}
@@ -98,7 +98,7 @@ func (rt *router) route(ctx context.Context, r *request) answer {
 				rt.behind(a.epoch)
 			}
 		}
-		rt.wait(ctx, changed, min(jitter(pause), left))
+		rt.env.Wait(rt.env.About().Add(min(pause/2+draw(rt.env, pause/2), left)), ctx.Done(), rt.done, changed)
 	}
 }
 
@@ -130,7 +130,7 @@ func (rt *router) attempt(ctx context.Context, v *ring.View, r *request) (answer
 	if owner.ID == rt.self {
 		return rt.handOver(ctx, owner, quorum.SlotID(slot), r) // which hears of the change itself
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.deadline.Sub(clockAbout()))
+	ctx, cancel := rt.env.WithDeadline(ctx, r.deadline)
 	defer cancel()
 	try := &attempt{ring.SlotID(slot), owner.ID, cancel}
 	rt.begin(try)
@@ -213,34 +213,21 @@ func late(last answer, unknown bool, why string) answer {
 	return end
 }
 
-func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
-
-func (rt *router) wait(ctx context.Context, changed <-chan struct{}, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-rt.done:
-	case <-changed:
-	case <-t.C:
-	}
-}
-
 // answerMargin is how much sooner than the caller the owner of an actor gives up,
 // at most: so that its word, that nothing happened, comes in time to be heard.
 const answerMargin = 100 * time.Millisecond
 
 // ownersTime is how long a call may take at the owner of its actor.
-func (r *request) ownersTime() time.Duration {
-	left := r.deadline.Sub(clockAbout())
+func (r *request) ownersTime(now quorum.Instant) time.Duration {
+	left := r.deadline.Sub(now)
 	return left - min(left/4, answerMargin)
 }
 
 // callOf turns a request into what travels.
-func (r *request) callOf(epoch quorum.Epoch) *transport.Call {
+func (r *request) callOf(epoch quorum.Epoch, now quorum.Instant) *transport.Call {
 	return &transport.Call{
 		Epoch: epoch, Kind: r.kind, Actor: r.id, Method: r.method, Args: r.args, JSON: r.json, WantJSON: r.wantJSON,
-		Internal: r.internal, Request: r.requestID, Timeout: r.ownersTime(), Chain: r.chain,
+		Internal: r.internal, Request: r.requestID, Timeout: r.ownersTime(now), Chain: r.chain,
 		Principal: r.principal, Trace: r.trace,
 	}
 }

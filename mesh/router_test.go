@@ -33,7 +33,7 @@ type fakeMembers struct {
 func newFakeMembers(self, owner ring.NodeID) *fakeMembers {
 	f := &fakeMembers{current: ownedBy(1, owner), changed: make(chan struct{})}
 	f.router = router{
-		self: self, done: make(chan struct{}), handOver: f.handOver,
+		env: machine{}, self: self, done: make(chan struct{}), handOver: f.handOver,
 		view: func() (*ring.View, <-chan struct{}) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
@@ -270,7 +270,7 @@ func TestRouterResultNotTold(t *testing.T) {
 func TestOwnersTime(t *testing.T) {
 	for _, timeout := range []time.Duration{time.Millisecond, 100 * time.Millisecond, time.Second, time.Minute} {
 		r := testRequest(timeout)
-		got := r.ownersTime()
+		got := r.ownersTime(clockAbout())
 		if got >= timeout || got < timeout/2 || timeout-got > 2*answerMargin {
 			t.Errorf("of %v the owner has %v", timeout, got)
 		}
@@ -302,7 +302,7 @@ func TestAnswerOf(t *testing.T) {
 // dumb count: an actor is told exactly which of its answers are not wanted.
 func TestSessionLowMarks(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	s := newSession()
+	s := newSession(machine{})
 	type open struct {
 		actor string
 		id    quorum.RequestID

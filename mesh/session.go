@@ -1,7 +1,6 @@
 package mesh
 
 import (
-	"math/rand/v2"
 	"slices"
 	"sync"
 
@@ -29,10 +28,10 @@ type openRequests struct {
 	rest  []uint64
 }
 
-func newSession() *session {
+func newSession(env Environment) *session {
 	s := &session{next: 1, open: map[actorName]openRequests{}}
 	for i := range s.id {
-		s.id[i] = byte(rand.Uint32())
+		s.id[i] = byte(env.Random())
 	}
 	return s
 }

@@ -3,7 +3,6 @@ package mesh
 import (
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"actormesh/mesh/core"
 	"actormesh/quorum"
@@ -22,12 +21,24 @@ type shardLoop struct {
 	core  *core.Shard
 
 	inbox inbox
+	taken inboxLists // by the step that runs
 	stop  chan struct{}
 	done  chan struct{}
+	run   func()
+	wake  func()
 	stats shardStats
 
+	tickAt   quorum.Instant
+	observer Observer // nil for none
+
 	activations map[core.ActivationID]*activation // only the loop looks at it
-	byPeer      map[quorum.NodeID][]quorum.Message
+	byPeer      []peerMessages
+}
+
+// peerMessages are what is to be sent to one peer.
+type peerMessages struct {
+	to   quorum.NodeID
+	msgs []quorum.Message
 }
 
 // shardStats is what a loop publishes for metrics.
@@ -44,7 +55,6 @@ type shardStats struct {
 // the lists none is promised: to the core they come from a network anyway.
 type inbox struct {
 	mu   sync.Mutex
-	wake chan struct{}
 	list inboxLists
 }
 
@@ -62,13 +72,16 @@ type logFrame struct {
 }
 
 func newShardLoop(n *Node, index int, s *core.Shard) *shardLoop {
-	return &shardLoop{
-		node: n, index: index, core: s,
-		inbox: inbox{wake: make(chan struct{}, 1)},
-		stop:  make(chan struct{}), done: make(chan struct{}),
+	l := &shardLoop{
+		node: n, index: index, core: s, observer: n.env.Observer(),
+		stop: make(chan struct{}), done: make(chan struct{}),
 		activations: map[core.ActivationID]*activation{},
-		byPeer:      map[quorum.NodeID][]quorum.Message{},
 	}
+	l.run, l.wake = n.env.Loop(l.stop, l.turn, func() {
+		l.end()
+		close(l.done)
+	})
+	return l
 }
 
 // put adds events under the inbox's lock and wakes the loop.
@@ -76,14 +89,7 @@ func (l *shardLoop) put(add func(*inboxLists)) {
 	l.inbox.mu.Lock()
 	add(&l.inbox.list)
 	l.inbox.mu.Unlock()
-	l.wakeUp()
-}
-
-func (l *shardLoop) wakeUp() {
-	select {
-	case l.inbox.wake <- struct{}{}:
-	default:
-	}
+	l.wake()
 }
 
 // call gives a call to the shard.
@@ -91,7 +97,7 @@ func (l *shardLoop) call(c *core.Call) {
 	l.inbox.mu.Lock()
 	l.inbox.list.calls = append(l.inbox.list.calls, c)
 	l.inbox.mu.Unlock()
-	l.wakeUp()
+	l.wake()
 }
 
 // result gives the shard what a turn did.
@@ -99,7 +105,7 @@ func (l *shardLoop) result(r *core.TurnResult) {
 	l.inbox.mu.Lock()
 	l.inbox.list.results = append(l.inbox.list.results, r)
 	l.inbox.mu.Unlock()
-	l.wakeUp()
+	l.wake()
 }
 
 // log gives the shard messages from a peer.
@@ -107,7 +113,7 @@ func (l *shardLoop) log(from quorum.NodeID, msgs []quorum.Message) {
 	l.inbox.mu.Lock()
 	l.inbox.list.logs = append(l.inbox.list.logs, logFrame{from, msgs})
 	l.inbox.mu.Unlock()
-	l.wakeUp()
+	l.wake()
 }
 
 // durable tells the shard that its batches up to seq are.
@@ -127,48 +133,31 @@ func (l *shardLoop) ask(task func(s *core.Shard, now quorum.Instant)) bool {
 		task(s, now)
 		close(done)
 	})
-	select {
-	case <-done:
-		return true
-	case <-l.done:
-	}
-	select { // it may have been the loop's last
-	case <-done:
-		return true
-	default:
-		return false
-	}
+	l.node.env.Wait(0, done, l.done, nil)
+	return isClosed(done) // it may have been the loop's last
 }
 
-func (l *shardLoop) run() {
-	defer close(l.done)
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	var taken inboxLists
-	tickAt := clockNow()
-	for {
-		select {
-		case <-l.stop:
-			l.end()
-			return
-		case <-l.inbox.wake:
-		case <-timer.C:
-		}
-		l.inbox.mu.Lock()
-		taken, l.inbox.list = l.inbox.list, taken.reset()
-		l.inbox.mu.Unlock()
-		// The clock is read after the events were taken: a lease must hold
-		// at a time after the request came, not before.
-		now := clockNow()
-		l.step(now, &taken)
-		if now >= tickAt {
-			l.core.Tick(now)
-		}
-		r := l.core.Ready(now)
-		l.dispatch(&r)
-		tickAt = l.core.Deadline(now)
-		timer.Reset(tickAt.Sub(clockAbout()))
+// turn takes what has come, and does what the shard then wants done. It returns
+// when it wants to be ticked.
+func (l *shardLoop) turn() quorum.Instant {
+	env := l.node.env
+	l.inbox.mu.Lock()
+	l.taken, l.inbox.list = l.inbox.list, l.taken.reset()
+	l.inbox.mu.Unlock()
+	// The clock is read after the events were taken: a lease must hold
+	// at a time after the request came, not before.
+	now := env.Now()
+	l.step(now, &l.taken)
+	if now >= l.tickAt {
+		l.core.Tick(now)
 	}
+	r := l.core.Ready(now)
+	if l.observer != nil {
+		l.observer.Shard(l.index, l.core, now, &r)
+	}
+	l.dispatch(&r)
+	l.tickAt = l.core.Deadline(now)
+	return l.tickAt
 }
 
 // reset empties the lists and keeps their memory.
@@ -262,16 +251,29 @@ func (l *shardLoop) send(list []quorum.Envelope) {
 		if e.Kind == quorum.MsgRefuse {
 			l.stats.fenced.Add(1)
 		}
-		l.byPeer[e.To] = append(l.byPeer[e.To], e.Message)
+		p := l.peer(e.To)
+		p.msgs = append(p.msgs, e.Message)
 	}
-	for id, msgs := range l.byPeer {
-		if len(msgs) > 0 {
+	for i := range l.byPeer {
+		p := &l.byPeer[i]
+		if len(p.msgs) > 0 {
 			// What cannot be sent is lost, as on any network; the log repeats it.
-			_ = l.node.transport.SendLog(id, msgs)
-			clear(msgs)
-			l.byPeer[id] = msgs[:0]
+			_ = l.node.net.SendLog(p.to, p.msgs)
+			clear(p.msgs)
+			p.msgs = p.msgs[:0]
 		}
 	}
+}
+
+// peer returns what is to be sent to a peer. There are few.
+func (l *shardLoop) peer(to quorum.NodeID) *peerMessages {
+	for i := range l.byPeer {
+		if l.byPeer[i].to == to {
+			return &l.byPeer[i]
+		}
+	}
+	l.byPeer = append(l.byPeer, peerMessages{to: to})
+	return &l.byPeer[len(l.byPeer)-1]
 }
 
 // answer gives calls' ends to those who wait for them. An answer that is true
@@ -281,7 +283,7 @@ func (l *shardLoop) answer(list []core.Finished) {
 	if len(list) == 0 {
 		return
 	}
-	leaving := clockNow()
+	leaving := l.node.env.Now()
 	for i := range list {
 		o := &list[i].Outcome
 		if o.Until != 0 && leaving >= o.Until {

@@ -20,7 +20,7 @@ var _ httpCaller = httpCalls{}
 func (n httpCalls) callHTTP(ctx context.Context, call *httpCall) httpAnswer {
 	r := &request{
 		kind: call.Kind, id: call.ID, method: call.Method, args: call.Body, json: true, wantJSON: true,
-		deadline: clockAbout().Add(call.Timeout), principal: call.Principal, trace: []byte(call.Trace),
+		deadline: n.env.About().Add(call.Timeout), principal: call.Principal, trace: []byte(call.Trace),
 	}
 	if call.Key != "" {
 		r.requestID = quorum.RequestID{Key: string(rune(quorum.KeyOwn)) + call.Key}
@@ -199,7 +199,7 @@ const whereMethod = "?where"
 const locatingMost = 64
 
 func (n operator) locate(ctx context.Context, kind, id string) (ActorStatus, core.Outcome) {
-	r := &request{kind: kind, id: id, method: whereMethod, deadline: clockAbout().Add(n.conf.CallTimeout)}
+	r := &request{kind: kind, id: id, method: whereMethod, deadline: n.env.About().Add(n.conf.CallTimeout)}
 	a := n.route(ctx, r)
 	if a.Code != core.CodeOK {
 		return ActorStatus{}, a.Outcome
