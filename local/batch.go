@@ -1,15 +1,13 @@
 package local
 
 import (
-	"context"
 	"encoding/binary"
 	"fmt"
 	"slices"
 	"sort"
 
+	"actormesh/local/engine"
 	"actormesh/quorum"
-
-	"github.com/cockroachdb/pebble/v2"
 )
 
 // Batch collects changes that one Commit writes, in the order in which they were
@@ -17,7 +15,7 @@ import (
 // after a Commit it is empty and may be filled again.
 type Batch struct {
 	s        *Store
-	pb       *pebble.Batch // nil while empty
+	eb       engine.Batch // nil while empty
 	earlier  []segment
 	replaced []quorum.SlotID // discarded, or replaced by a snapshot
 	register []byte          // not nil if the batch saves the register
@@ -26,9 +24,9 @@ type Batch struct {
 }
 
 // segment is a part of a batch that ends with the installation of a snapshot,
-// which Pebble does not do inside its own batches.
+// which an engine does not do inside its own batches.
 type segment struct {
-	pb     *pebble.Batch
+	eb     engine.Batch
 	staged *Staged
 }
 
@@ -39,32 +37,32 @@ func (s *Store) NewBatch() *Batch { return &Batch{s: s} }
 func (b *Batch) Bytes() int { return b.bytes }
 
 // Empty reports whether there is nothing to commit.
-func (b *Batch) Empty() bool { return b.pb == nil && len(b.earlier) == 0 && b.err == nil }
+func (b *Batch) Empty() bool { return b.eb == nil && len(b.earlier) == 0 && b.err == nil }
 
 // Close drops what the batch holds.
 func (b *Batch) Close() {
 	for _, seg := range b.earlier {
-		closePebbleBatch(seg.pb)
+		closeBatch(seg.eb)
 	}
-	closePebbleBatch(b.pb)
+	closeBatch(b.eb)
 	*b = Batch{s: b.s, earlier: b.earlier[:0], replaced: b.replaced[:0]}
 }
 
-func closePebbleBatch(pb *pebble.Batch) {
-	if pb != nil {
-		_ = pb.Close() // only ever fails if it is closed twice
+func closeBatch(eb engine.Batch) {
+	if eb != nil {
+		eb.Close()
 	}
 }
 
-func (b *Batch) pebble() *pebble.Batch {
-	if b.pb == nil {
-		b.pb = b.s.db.NewBatch()
+func (b *Batch) batch() engine.Batch {
+	if b.eb == nil {
+		b.eb = b.s.engine.NewBatch()
 	}
-	return b.pb
+	return b.eb
 }
 
 func (b *Batch) set(key, value []byte) {
-	_ = b.pebble().Set(key, value, nil) // cannot fail without an index
+	engine.Set(b.batch(), key, value)
 	b.bytes += len(key) + len(value)
 }
 
@@ -84,7 +82,7 @@ func (b *Batch) Append(slot quorum.SlotID, entries []quorum.Entry) {
 	if invariantsEnabled {
 		checkChained(entries)
 	}
-	pb := b.pebble()
+	eb := b.batch()
 	for i := range entries {
 		e := &entries[i]
 		if len(e.Actor) > maxActorBytes {
@@ -92,10 +90,9 @@ func (b *Batch) Append(slot quorum.SlotID, entries []quorum.Entry) {
 			return
 		}
 		keyBytes, valueBytes := recordKeyBytes(e.Actor), recordHeaderBytes+len(e.Data)
-		op := pb.SetDeferred(keyBytes, valueBytes)
-		appendRecordKey(op.Key[:0], slot, e.Actor, e.LSN)
-		encodeRecord(op.Value, op.Key, e)
-		_ = op.Finish() // cannot fail without an index
+		key, value := eb.SetDeferred(keyBytes, valueBytes)
+		appendRecordKey(key[:0], slot, e.Actor, e.LSN)
+		encodeRecord(value, key, e)
 		b.bytes += keyBytes + valueBytes
 	}
 }
@@ -114,19 +111,18 @@ func checkChained(entries []quorum.Entry) {
 // Truncate deletes exactly these entries of the slot's log: a tail that differs
 // from the owner's.
 func (b *Batch) Truncate(slot quorum.SlotID, tail []quorum.TailEntry) {
-	pb := b.pebble()
+	eb := b.batch()
 	for i := range tail {
-		deleteRecord(pb, slot, tail[i].Actor, tail[i].LSN, tail[i].Bytes)
+		deleteRecord(eb, slot, tail[i].Actor, tail[i].LSN, tail[i].Bytes)
 		b.bytes += recordKeyBytes(tail[i].Actor)
 	}
 }
 
 // deleteRecord deletes the record of an entry whose Size is entryBytes.
-func deleteRecord(pb *pebble.Batch, slot quorum.SlotID, actor quorum.ActorKey, lsn quorum.LSN, entryBytes int) {
+func deleteRecord(eb engine.Batch, slot quorum.SlotID, actor quorum.ActorKey, lsn quorum.LSN, entryBytes int) {
 	valueBytes := max(entryBytes-entryOverheadBytes-len(actor), 0) + recordHeaderBytes
-	op := pb.DeleteSizedDeferred(recordKeyBytes(actor), uint32(valueBytes))
-	appendRecordKey(op.Key[:0], slot, actor, lsn)
-	_ = op.Finish() // cannot fail without an index
+	key := eb.DeleteSized(recordKeyBytes(actor), uint32(valueBytes))
+	appendRecordKey(key[:0], slot, actor, lsn)
 }
 
 // entryOverheadBytes is what quorum.Entry.Size counts for an entry beside its
@@ -137,7 +133,7 @@ var entryOverheadBytes = (&quorum.Entry{}).Size()
 // stays.
 func (b *Batch) Discard(slot quorum.SlotID) {
 	start, end := slotRange(slot)
-	_ = b.pebble().DeleteRange(start, end, nil) // cannot fail without an index
+	b.batch().DeleteRange(start, end)
 	b.bytes += len(start) + len(end)
 	b.replaced = append(b.replaced, slot)
 }
@@ -146,8 +142,8 @@ func (b *Batch) Discard(slot quorum.SlotID) {
 // staged. What was added to the batch before is durable before, and what is added
 // after comes after.
 func (b *Batch) InstallSnapshot(staged *Staged) {
-	b.earlier = append(b.earlier, segment{b.pb, staged})
-	b.pb = nil
+	b.earlier = append(b.earlier, segment{b.eb, staged})
+	b.eb = nil
 	b.replaced = append(b.replaced, staged.Slot.Slot)
 }
 
@@ -181,10 +177,10 @@ func (s *Store) Commit(b *Batch, sync bool) error {
 		}
 	}
 	if sync || len(b.earlier) > 0 {
-		if err := s.commitSynced(b.pebble()); err != nil {
+		if err := s.commitSynced(b.batch()); err != nil {
 			return err
 		}
-	} else if err := s.apply(b.pb, false); err != nil {
+	} else if err := s.apply(b.eb, false); err != nil {
 		return err
 	}
 	if b.register != nil {
@@ -195,8 +191,8 @@ func (s *Store) Commit(b *Batch, sync bool) error {
 }
 
 func (s *Store) commitSegment(seg segment) error {
-	if seg.pb != nil {
-		if err := s.apply(seg.pb, true); err != nil {
+	if seg.eb != nil {
+		if err := s.apply(seg.eb, true); err != nil {
 			return err
 		}
 	}
@@ -205,13 +201,12 @@ func (s *Store) commitSegment(seg segment) error {
 
 // commitSynced writes a batch and its count, waits for the disk, and tells the
 // witness.
-func (s *Store) commitSynced(pb *pebble.Batch) error {
-	op := pb.SetDeferred(1, 8)
-	op.Key[0] = keyCommits
+func (s *Store) commitSynced(eb engine.Batch) error {
+	key, value := eb.SetDeferred(1, 8)
+	key[0] = keyCommits
 	commits := s.commits.Load() + 1
-	binary.BigEndian.PutUint64(op.Value, commits)
-	_ = op.Finish() // cannot fail without an index
-	if err := s.apply(pb, true); err != nil {
+	binary.BigEndian.PutUint64(value, commits)
+	if err := s.apply(eb, true); err != nil {
 		return err
 	}
 	s.commits.Store(commits)
@@ -221,24 +216,12 @@ func (s *Store) commitSynced(pb *pebble.Batch) error {
 	return nil
 }
 
-// apply writes one batch of Pebble's.
-func (s *Store) apply(pb *pebble.Batch, sync bool) (err error) {
+// apply writes one batch of the engine's.
+func (s *Store) apply(eb engine.Batch, sync bool) error {
 	if err := s.Err(); err != nil {
 		return err
 	}
-	// Where it cannot write its log, Pebble panics, with its locks held.
-	defer func() {
-		if p := recover(); p != nil {
-			s.stuck.Store(true)
-			err = s.fail(fmt.Errorf("pebble: %v", p))
-		}
-	}()
-	if !sync {
-		err = s.db.Apply(pb, pebble.NoSync)
-	} else if err = s.db.ApplyNoSyncWait(pb, pebble.Sync); err == nil {
-		err = pb.SyncWait()
-	}
-	if err != nil {
+	if err := s.engine.Apply(eb, sync); err != nil {
 		return s.fail(err)
 	}
 	return s.Err()
@@ -247,8 +230,7 @@ func (s *Store) apply(pb *pebble.Batch, sync bool) (err error) {
 // install swaps a staged snapshot in, durably and at once.
 func (s *Store) install(st *Staged) error {
 	start, end := slotRange(st.Slot.Slot)
-	span := pebble.KeyRange{Start: start, End: end}
-	if _, err := s.db.IngestAndExcise(context.Background(), st.files, nil, nil, span); err != nil {
+	if err := s.engine.Ingest(st.files, start, end); err != nil {
 		return s.fail(fmt.Errorf("install snapshot: %w", classify(err)))
 	}
 	st.files = nil

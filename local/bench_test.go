@@ -7,7 +7,6 @@ import (
 
 	"actormesh/quorum"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
@@ -89,18 +88,16 @@ func answeredStore(tb testing.TB, fs vfs.FS, n int) *Store {
 	f := folder{s: s, slot: 1, actor: actorA}
 	answer := quorum.Answer{At: quorum.Position{LSN: 1}, Reply: []byte("reply")}
 	for i := 0; i < n; {
-		f.pb = s.db.NewBatch()
+		f.eb = s.engine.NewBatch()
 		for range min(10_000, n-i) {
-			if err := f.setAnswer(ownKey(quorum.LSN(2*i)), &answer); err != nil {
-				tb.Fatal(err)
-			}
+			f.setAnswer(ownKey(quorum.LSN(2*i)), &answer)
 			i++
 		}
-		if err := s.db.Apply(f.pb, pebble.NoSync); err != nil {
+		if err := s.engine.Apply(f.eb, false); err != nil {
 			tb.Fatal(err)
 		}
 	}
-	if err := s.db.Flush(); err != nil {
+	if err := s.engine.Flush(); err != nil {
 		tb.Fatal(err)
 	}
 	return s
@@ -135,18 +132,18 @@ func BenchmarkAnswer(b *testing.B) {
 func TestAnswerReadsFewBlocks(t *testing.T) {
 	for _, n := range []int{500, 20_000} {
 		s := answeredStore(t, vfs.NewMem(), n)
-		if err := s.db.Compact(t.Context(), []byte{0}, []byte{0xff}, false); err != nil {
+		if err := pebbleDB(s).Compact(t.Context(), []byte{0}, []byte{0xff}, false); err != nil {
 			t.Fatal(err)
 		}
 		const lookups = 200
-		before := s.db.Metrics().BlockCache
+		before := pebbleDB(s).Metrics().BlockCache
 		for i := range lookups {
 			key := ownKey(quorum.LSN(2*(i*n/lookups) + i%2))
 			if _, found, err := s.Answer(1, actorA, key); found != (i%2 == 0) || err != nil {
 				t.Fatal(key, found, err)
 			}
 		}
-		after := s.db.Metrics().BlockCache
+		after := pebbleDB(s).Metrics().BlockCache
 		blocks := after.Hits + after.Misses - before.Hits - before.Misses
 		t.Logf("%d answers: %d blocks for %d lookups", n, blocks, lookups)
 		if blocks > 4*lookups {
@@ -164,7 +161,7 @@ func TestSpace(t *testing.T) {
 		t.Errorf("%d bytes free, %v", n, err)
 	}
 	fillSlot(t, s, 1, 20)
-	if err := s.db.Flush(); err != nil {
+	if err := s.engine.Flush(); err != nil {
 		t.Fatal(err)
 	}
 	one, two := must(s.SlotBytes(1))(t), must(s.SlotBytes(2))(t)

@@ -93,7 +93,7 @@ func TestFailedFlushIsFatal(t *testing.T) {
 	}
 	fillSlot(t, s, 1, 3)
 	on.On()
-	done, err := s.db.AsyncFlush()
+	done, err := pebbleDB(s).AsyncFlush()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestFatalfEndsItsGoroutine(t *testing.T) {
 	}
 	s.stuck.Store(false) // it is not
 	_ = s.Close()
-	s.db = nil
+	s.engine = nil
 }
 
 // TestFailedOpen fails an operation of an open.
@@ -271,7 +271,7 @@ func TestManifestTail(t *testing.T) {
 	fs := vfs.NewCrashableMem()
 	s := mustOpen(t, fs)
 	fillSlot(t, s, 1, 3)
-	if err := s.db.Flush(); err != nil {
+	if err := s.engine.Flush(); err != nil {
 		t.Fatal(err)
 	}
 	fillSlot(t, s, 2, 3)
@@ -293,7 +293,7 @@ func TestMissingFiles(t *testing.T) {
 	fs := vfs.NewCrashableMem()
 	s := mustOpen(t, fs)
 	fillSlot(t, s, 1, 3)
-	if err := s.db.Flush(); err != nil {
+	if err := s.engine.Flush(); err != nil {
 		t.Fatal(err)
 	}
 	fillSlot(t, s, 2, 3)
@@ -382,9 +382,7 @@ func TestScanRefuses(t *testing.T) {
 	} {
 		fs := vfs.NewMem()
 		s := mustOpen(t, fs)
-		if err := s.db.Set(c.key, c.value, pebble.Sync); err != nil {
-			t.Fatal(err)
-		}
+		writePast(t, s, c.key, c.value)
 		mustClose(t, s)
 		if _, err := Open("data", testOptions(fs, 1)); !errors.Is(err, c.want) {
 			t.Errorf("key %x value %x: %v", c.key, c.value, err)
@@ -400,9 +398,7 @@ func TestReadFindsDamage(t *testing.T) {
 	appendEntries(t, s, 1, e)
 	key := appendRecordKey(nil, 1, actorA, 1)
 	bad := make([]byte, recordHeaderBytes+1)
-	if err := s.db.Set(key, bad, pebble.Sync); err != nil {
-		t.Fatal(err)
-	}
+	writePast(t, s, key, bad)
 	if _, err := s.LoadActor(1, actorA); !errors.Is(err, ErrDamaged) {
 		t.Errorf("load: %v", err)
 	}

@@ -9,9 +9,8 @@ import (
 	"math"
 	"slices"
 
+	"actormesh/local/engine"
 	"actormesh/quorum"
-
-	"github.com/cockroachdb/pebble/v2"
 )
 
 const (
@@ -44,8 +43,8 @@ func (s *Store) Fold(slot quorum.SlotID, actor quorum.ActorKey, upTo quorum.LSN,
 	if err := s.Err(); err != nil {
 		return 0, err
 	}
-	f := folder{s: s, slot: slot, actor: actor, pb: s.db.NewBatch()}
-	defer f.pb.Close()
+	f := folder{s: s, slot: slot, actor: actor, eb: s.engine.NewBatch()}
+	defer f.eb.Close()
 	if err := f.run(upTo, slotBase{base, baseHash}); err != nil {
 		return 0, s.damage(err)
 	}
@@ -60,7 +59,7 @@ type folder struct {
 	s     *Store
 	slot  quorum.SlotID
 	actor quorum.ActorKey
-	pb    *pebble.Batch
+	eb    engine.Batch
 	freed int
 }
 
@@ -71,10 +70,10 @@ func (f *folder) write(g *slotGate, gen uint64) error {
 	if g.gen != gen {
 		return fmt.Errorf("fold: %w", ErrSuperseded)
 	}
-	if f.pb.Empty() {
+	if f.eb.Empty() {
 		return nil
 	}
-	return f.s.apply(f.pb, false)
+	return f.s.apply(f.eb, false)
 }
 
 func (f *folder) run(upTo quorum.LSN, base slotBase) error {
@@ -86,7 +85,7 @@ func (f *folder) run(upTo quorum.LSN, base slotBase) error {
 	return errors.Join(err, classify(it.Close()))
 }
 
-func (f *folder) fold(it *pebble.Iterator, upTo quorum.LSN, base slotBase) error {
+func (f *folder) fold(it engine.Iterator, upTo quorum.LSN, base slotBase) error {
 	actor, err := loadBase(it, f.slot, f.actor)
 	if err != nil {
 		return err
@@ -106,7 +105,7 @@ func (f *folder) fold(it *pebble.Iterator, upTo quorum.LSN, base slotBase) error
 	}
 	for i := range entries {
 		f.freed += entries[i].Size()
-		deleteRecord(f.pb, f.slot, f.actor, entries[i].LSN, entries[i].Size())
+		deleteRecord(f.eb, f.slot, f.actor, entries[i].LSN, entries[i].Size())
 	}
 	if f.actor == "" {
 		return nil
@@ -120,17 +119,16 @@ func (f *folder) fold(it *pebble.Iterator, upTo quorum.LSN, base slotBase) error
 	if err := f.expire(it, actor, records); err != nil {
 		return err
 	}
-	if err := f.applyEntries(actor, entries, records); err != nil {
-		return err
-	}
+	f.applyEntries(actor, entries, records)
 	f.setMarks(partReceived, actor.Received)
 	f.setMarks(partSent, actor.Sent)
 	f.setPending(actor, wasPending)
-	return f.pb.Set(appendPart(nil, f.slot, f.actor, partBase), actor.AppendTo(nil, true), nil)
+	engine.Set(f.eb, appendPart(nil, f.slot, f.actor, partBase), actor.AppendTo(nil, true))
+	return nil
 }
 
 // moveBase moves the slot's base, which only grows.
-func (f *folder) moveBase(it *pebble.Iterator, upTo quorum.LSN, base slotBase) error {
+func (f *folder) moveBase(it engine.Iterator, upTo quorum.LSN, base slotBase) error {
 	var now slotBase
 	value, found, err := seek(it, metaKey(f.slot))
 	if err != nil {
@@ -147,10 +145,10 @@ func (f *folder) moveBase(it *pebble.Iterator, upTo quorum.LSN, base slotBase) e
 	if upTo > base.at.LSN {
 		return fmt.Errorf("fold to %d, which is after the slot's base %v", upTo, base.at)
 	}
-	if base == now {
-		return nil
+	if base != now {
+		engine.Set(f.eb, metaKey(f.slot), base.encode())
 	}
-	return f.pb.Set(metaKey(f.slot), base.encode(), nil)
+	return nil
 }
 
 func decodeRecords(entries []quorum.Entry) ([]*quorum.Record, error) {
@@ -167,29 +165,22 @@ func decodeRecords(entries []quorum.Entry) ([]*quorum.Record, error) {
 
 // applyEntries applies the entries to the actor and writes what is kept beside
 // it: its ordered keys, and the answers to own keys.
-func (f *folder) applyEntries(actor *quorum.Base, entries []quorum.Entry, records []*quorum.Record) error {
+func (f *folder) applyEntries(actor *quorum.Base, entries []quorum.Entry, records []*quorum.Record) {
 	for i, r := range records {
 		actor.Apply(&entries[i], r, f.s.retention)
 		for _, w := range r.Writes {
-			var err error
 			key := append(appendPart(nil, f.slot, f.actor, partKey), w.Key...)
 			if w.Delete {
-				err = f.pb.Delete(key, nil)
+				f.eb.Delete(key)
 			} else {
-				err = f.pb.Set(key, w.Value, nil)
-			}
-			if err != nil {
-				return err
+				engine.Set(f.eb, key, w.Value)
 			}
 		}
 		if hasOwnKey(r) {
 			answer := quorum.AnswerOf(&entries[i], r)
-			if err := f.setAnswer(r.Request.Key, &answer); err != nil {
-				return err
-			}
+			f.setAnswer(r.Request.Key, &answer)
 		}
 	}
-	return nil
 }
 
 // hasOwnKey reports whether quorum.Base.Apply counts the record's answer among
@@ -198,16 +189,14 @@ func hasOwnKey(r *quorum.Record) bool {
 	return r.Request.Key != "" && r.Request.Session == quorum.SessionID{}
 }
 
-func (f *folder) setAnswer(key string, a *quorum.Answer) error {
-	k := append(appendPart(nil, f.slot, f.actor, partAnswer), key...)
-	return errors.Join(
-		f.pb.Set(k, a.AppendTo(nil), nil),
-		f.pb.Set(appendExpiry(nil, f.slot, f.actor, a.Wall, key), nil, nil))
+func (f *folder) setAnswer(key string, a *quorum.Answer) {
+	engine.Set(f.eb, append(appendPart(nil, f.slot, f.actor, partAnswer), key...), a.AppendTo(nil))
+	engine.Set(f.eb, appendExpiry(nil, f.slot, f.actor, a.Wall, key), nil)
 }
 
 // expire forgets the oldest answers to own keys that are past the retention by
 // the wall time of the last of the records.
-func (f *folder) expire(it *pebble.Iterator, actor *quorum.Base, records []*quorum.Record) error {
+func (f *folder) expire(it engine.Iterator, actor *quorum.Base, records []*quorum.Record) error {
 	limit := expirePerFold
 	for _, r := range records {
 		if hasOwnKey(r) {
@@ -236,13 +225,14 @@ func (f *folder) expire(it *pebble.Iterator, actor *quorum.Base, records []*quor
 	}
 	actor.OwnKeys -= len(expired)
 	cursor := appendPart(nil, f.slot, f.actor, partCursor)
-	return f.pb.Set(cursor, binary.BigEndian.AppendUint64(nil, uint64(wall)), nil)
+	engine.Set(f.eb, cursor, binary.BigEndian.AppendUint64(nil, uint64(wall)))
+	return nil
 }
 
 // expired returns the keys of the first own keys that are older than end, limit of
 // them at most, and whether they are all. It looks from the cursor on, for before
 // it are only tombstones.
-func (f *folder) expired(it *pebble.Iterator, end int64, limit int) (keys [][]byte, all bool, err error) {
+func (f *folder) expired(it engine.Iterator, end int64, limit int) (keys [][]byte, all bool, err error) {
 	value, found, err := seek(it, appendPart(nil, f.slot, f.actor, partCursor))
 	if err != nil {
 		return nil, false, err
@@ -265,7 +255,7 @@ func (f *folder) expired(it *pebble.Iterator, end int64, limit int) (keys [][]by
 }
 
 // forget deletes one answer, unless the key has been answered again since.
-func (f *folder) forget(it *pebble.Iterator, expiry []byte, wall int64, key []byte) error {
+func (f *folder) forget(it engine.Iterator, expiry []byte, wall int64, key []byte) error {
 	k := append(appendPart(nil, f.slot, f.actor, partAnswer), key...)
 	value, found, err := seek(it, k)
 	if err != nil {
@@ -277,12 +267,11 @@ func (f *folder) forget(it *pebble.Iterator, expiry []byte, wall int64, key []by
 			return damaged("answer to %q: %v", key, err)
 		}
 		if a.Wall == wall {
-			if err := f.pb.Delete(k, nil); err != nil {
-				return err
-			}
+			f.eb.Delete(k)
 		}
 	}
-	return f.pb.Delete(expiry, nil)
+	f.eb.Delete(expiry)
+	return nil
 }
 
 // setMarks writes the marks that the entries have moved: those of the base are
@@ -290,7 +279,7 @@ func (f *folder) forget(it *pebble.Iterator, expiry []byte, wall int64, key []by
 func (f *folder) setMarks(part byte, marks map[quorum.ActorKey]uint64) {
 	for _, peer := range slices.Sorted(maps.Keys(marks)) {
 		key := append(appendPart(nil, f.slot, f.actor, part), peer...)
-		_ = f.pb.Set(key, binary.BigEndian.AppendUint64(nil, marks[peer]), nil) // cannot fail without an index
+		engine.Set(f.eb, key, binary.BigEndian.AppendUint64(nil, marks[peer]))
 	}
 }
 
@@ -306,7 +295,7 @@ func (f *folder) setPending(actor *quorum.Base, was bool) {
 	key := pendingKey(f.slot, f.actor)
 	if len(actor.Outbox) == 0 && len(actor.Timers) == 0 {
 		if was {
-			_ = f.pb.Delete(key, nil) // cannot fail without an index
+			f.eb.Delete(key)
 		}
 		return
 	}
@@ -314,7 +303,7 @@ func (f *folder) setPending(actor *quorum.Base, was bool) {
 	if len(actor.Outbox) > 0 {
 		value[0] |= pendingSends
 	}
-	_ = f.pb.Set(key, binary.BigEndian.AppendUint64(value, uint64(nextDue(actor))), nil)
+	engine.Set(f.eb, key, binary.BigEndian.AppendUint64(value, uint64(nextDue(actor))))
 }
 
 func nextDue(actor *quorum.Base) int64 {

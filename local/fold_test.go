@@ -248,8 +248,8 @@ func TestFoldSuperseded(t *testing.T) {
 	e := l.record(actorA, quorum.Record{HasState: true, State: []byte("old")})
 	appendEntries(t, s, 1, e)
 	g := s.gate(1)
-	hold := s.db.NewBatch()
-	f := folder{s: s, slot: 1, actor: actorA, pb: hold}
+	hold := s.engine.NewBatch()
+	f := folder{s: s, slot: 1, actor: actorA, eb: hold}
 	if err := f.run(e.LSN, slotBase{e.Position(), e.Hash}); err != nil {
 		t.Fatal(err)
 	}
@@ -261,7 +261,7 @@ func TestFoldSuperseded(t *testing.T) {
 	if err := f.write(g, gen); !errors.Is(err, ErrSuperseded) {
 		t.Errorf("fold of a discarded slot: %v", err)
 	}
-	_ = hold.Close()
+	hold.Close()
 	if img := must(s.LoadActor(1, actorA))(t); img.Base.LSN != 0 {
 		t.Errorf("the fold came back as %+v", img.Base)
 	}
@@ -315,7 +315,7 @@ func logicalBytes(t testing.TB, s *Store, slot quorum.SlotID) (n uint64) {
 	t.Helper()
 	it := must(s.slotIter(slot))(t)
 	for valid := it.First(); valid; valid = it.Next() {
-		n += uint64(len(it.Key()) + len(it.Value()))
+		n += uint64(len(it.Key()) + len(must(it.ValueAndErr())(t)))
 	}
 	if err := it.Close(); err != nil {
 		t.Fatal(err)

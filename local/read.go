@@ -5,9 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"actormesh/local/engine"
 	"actormesh/quorum"
-
-	"github.com/cockroachdb/pebble/v2"
 )
 
 // ReadEntries returns the entries that which names, in its order, until they
@@ -31,7 +30,7 @@ func (s *Store) ReadEntries(slot quorum.SlotID, which []quorum.TailEntry, maxByt
 	return entries, nil
 }
 
-func readEntries(it *pebble.Iterator, slot quorum.SlotID, which []quorum.TailEntry, maxBytes int) ([]quorum.Entry, error) {
+func readEntries(it engine.Iterator, slot quorum.SlotID, which []quorum.TailEntry, maxBytes int) ([]quorum.Entry, error) {
 	entries := make([]quorum.Entry, 0, len(which))
 	var key []byte
 	for i := range which {
@@ -56,7 +55,7 @@ func readEntries(it *pebble.Iterator, slot quorum.SlotID, which []quorum.TailEnt
 }
 
 // entryAt decodes a copy of the record at which the iterator stands.
-func entryAt(it *pebble.Iterator, actor quorum.ActorKey) (quorum.Entry, error) {
+func entryAt(it engine.Iterator, actor quorum.ActorKey) (quorum.Entry, error) {
 	value, err := it.ValueAndErr()
 	if err != nil {
 		return quorum.Entry{}, classify(err)
@@ -64,16 +63,16 @@ func entryAt(it *pebble.Iterator, actor quorum.ActorKey) (quorum.Entry, error) {
 	return decodeRecord(it.Key(), bytes.Clone(value), actor)
 }
 
-func (s *Store) regionIter(slot quorum.SlotID, region byte) (*pebble.Iterator, error) {
+func (s *Store) regionIter(slot quorum.SlotID, region byte) (engine.Iterator, error) {
 	start, end := regionRange(slot, region)
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: start, UpperBound: end})
+	it, err := s.engine.NewIter(start, end)
 	return it, classify(err)
 }
 
 // slotIter iterates over all that a slot has but its promise, as it is now.
-func (s *Store) slotIter(slot quorum.SlotID) (*pebble.Iterator, error) {
+func (s *Store) slotIter(slot quorum.SlotID) (engine.Iterator, error) {
 	start, end := slotRange(slot)
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: start, UpperBound: end})
+	it, err := s.engine.NewIter(start, end)
 	return it, classify(err)
 }
 
@@ -105,7 +104,7 @@ func (s *Store) LoadActor(slot quorum.SlotID, actor quorum.ActorKey) (ActorImage
 	return img, nil
 }
 
-func loadActor(it *pebble.Iterator, slot quorum.SlotID, actor quorum.ActorKey) (img ActorImage, err error) {
+func loadActor(it engine.Iterator, slot quorum.SlotID, actor quorum.ActorKey) (img ActorImage, err error) {
 	if img.Base, err = loadBase(it, slot, actor); err != nil {
 		return img, err
 	}
@@ -118,7 +117,11 @@ func loadActor(it *pebble.Iterator, slot quorum.SlotID, actor quorum.ActorKey) (
 	}{{partReceived, img.Base.Received}, {partSent, img.Base.Sent}} {
 		prefix := appendPart(nil, slot, actor, marks.part)
 		for valid := it.SeekGE(prefix); valid && bytes.HasPrefix(it.Key(), prefix); valid = it.Next() {
-			n, err := decodeMark(it.Value())
+			value, err := it.ValueAndErr()
+			if err != nil {
+				return img, classify(err)
+			}
+			n, err := decodeMark(value)
 			if err != nil {
 				return img, err
 			}
@@ -131,7 +134,7 @@ func loadActor(it *pebble.Iterator, slot quorum.SlotID, actor quorum.ActorKey) (
 // loadEntries returns the actor's entries after base, where it is folded to, up to
 // upTo. To look from the first one on would pass over the tombstones of all that
 // were folded lately.
-func loadEntries(it *pebble.Iterator, slot quorum.SlotID, actor quorum.ActorKey, base, upTo quorum.LSN) (entries []quorum.Entry, err error) {
+func loadEntries(it engine.Iterator, slot quorum.SlotID, actor quorum.ActorKey, base, upTo quorum.LSN) (entries []quorum.Entry, err error) {
 	if base >= upTo {
 		return nil, nil
 	}
@@ -148,7 +151,7 @@ func loadEntries(it *pebble.Iterator, slot quorum.SlotID, actor quorum.ActorKey,
 }
 
 // loadBase returns the folded actor without its marks.
-func loadBase(it *pebble.Iterator, slot quorum.SlotID, actor quorum.ActorKey) (*quorum.Base, error) {
+func loadBase(it engine.Iterator, slot quorum.SlotID, actor quorum.ActorKey) (*quorum.Base, error) {
 	value, found, err := seek(it, appendPart(nil, slot, actor, partBase))
 	if err != nil || !found {
 		return quorum.NewBase(), err
@@ -161,7 +164,7 @@ func loadBase(it *pebble.Iterator, slot quorum.SlotID, actor quorum.ActorKey) (*
 }
 
 // seek returns the key's value, which is good until the iterator moves.
-func seek(it *pebble.Iterator, key []byte) (value []byte, found bool, err error) {
+func seek(it engine.Iterator, key []byte) (value []byte, found bool, err error) {
 	if !it.SeekPrefixGE(key) { // the prefix of a key is the whole key
 		return nil, false, classify(it.Error())
 	}
@@ -174,21 +177,15 @@ func seek(it *pebble.Iterator, key []byte) (value []byte, found bool, err error)
 // a key that is not there costs a look at Bloom filters.
 func (s *Store) Answer(slot quorum.SlotID, actor quorum.ActorKey, key string) (quorum.Answer, bool, error) {
 	k := append(appendPart(nil, slot, actor, partAnswer), key...)
-	// DB.Get would not use the filters of the lowest level, where most keys are.
-	it, err := s.db.NewIter(&pebble.IterOptions{UseL6Filters: true})
-	if err != nil {
+	value, found, err := s.engine.Get(k, true)
+	if err != nil || !found {
 		return quorum.Answer{}, false, s.damage(classify(err))
 	}
-	var a quorum.Answer
-	found := it.SeekPrefixGE(k)
-	if found {
-		a, err = quorum.DecodeAnswer(bytes.Clone(it.Value()))
-		if err != nil {
-			err = damaged("answer to %q: %v", key, err)
-		}
+	a, err := quorum.DecodeAnswer(value)
+	if err != nil {
+		return quorum.Answer{}, false, s.damage(damaged("answer to %q: %v", key, err))
 	}
-	err = errors.Join(err, classify(it.Error()), classify(it.Close()))
-	return a, found && err == nil, s.damage(err)
+	return a, true, nil
 }
 
 // GetKey returns the folded value of one of the actor's ordered keys.
@@ -206,7 +203,7 @@ func (s *Store) ScanKeys(slot quorum.SlotID, actor quorum.ActorKey, from, to []b
 	if len(to) > 0 {
 		end = append(bytes.Clone(prefix), to...)
 	}
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: append(bytes.Clone(prefix), from...), UpperBound: end})
+	it, err := s.engine.NewIter(append(bytes.Clone(prefix), from...), end)
 	if err != nil {
 		return s.damage(classify(err))
 	}
@@ -240,8 +237,13 @@ func (s *Store) Pending(slot quorum.SlotID) ([]PendingActor, error) {
 	}
 	var list []PendingActor
 	for valid := it.First(); valid && err == nil; valid = it.Next() {
+		var value []byte
+		if value, err = it.ValueAndErr(); err != nil {
+			err = classify(err)
+			break
+		}
 		var p PendingActor
-		if p, err = decodePending(it.Key(), it.Value()); err == nil {
+		if p, err = decodePending(it.Key(), value); err == nil {
 			list = append(list, p)
 		}
 	}

@@ -9,9 +9,8 @@ import (
 	"maps"
 	"slices"
 
+	"actormesh/local/engine"
 	"actormesh/quorum"
-
-	"github.com/cockroachdb/pebble/v2"
 )
 
 // StoredSlot is what the store holds of one slot, without the data. Entries above
@@ -55,7 +54,7 @@ func (s *Store) scan() ([]StoredSlot, error) {
 	if err != nil {
 		return nil, err
 	}
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{keySlot}, UpperBound: []byte{keySlot + 1}})
+	it, err := s.engine.NewIter([]byte{keySlot}, []byte{keySlot + 1})
 	if err != nil {
 		return nil, classify(err)
 	}
@@ -71,7 +70,7 @@ func (s *Store) scan() ([]StoredSlot, error) {
 }
 
 func (s *Store) scanPromises() (map[quorum.SlotID]*StoredSlot, error) {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{keyPromise}, UpperBound: []byte{keyPromise + 1}})
+	it, err := s.engine.NewIter([]byte{keyPromise}, []byte{keyPromise + 1})
 	if err != nil {
 		return nil, classify(err)
 	}
@@ -82,8 +81,13 @@ func (s *Store) scanPromises() (map[quorum.SlotID]*StoredSlot, error) {
 			err = damaged("key %x", key)
 			break
 		}
+		value, verr := it.ValueAndErr()
+		if verr != nil {
+			err = classify(verr)
+			break
+		}
 		st := &StoredSlot{Slot: quorum.SlotID(binary.BigEndian.Uint16(key[1:]))}
-		if st.State.Promise, err = decodePromise(it.Value()); err == nil {
+		if st.State.Promise, err = decodePromise(value); err == nil {
 			states[st.Slot] = st
 		}
 	}
@@ -91,7 +95,7 @@ func (s *Store) scanPromises() (map[quorum.SlotID]*StoredSlot, error) {
 }
 
 // scanSlots adds what the iterator finds to states.
-func scanSlots(it *pebble.Iterator, states map[quorum.SlotID]*StoredSlot) error {
+func scanSlots(it engine.Iterator, states map[quorum.SlotID]*StoredSlot) error {
 	var v *verifier
 	finish := func() error {
 		if v == nil {

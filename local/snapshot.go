@@ -7,9 +7,8 @@ import (
 	"hash/crc32"
 	"io"
 
+	"actormesh/local/engine"
 	"actormesh/quorum"
-
-	"github.com/cockroachdb/pebble/v2"
 )
 
 // A snapshot is the slot's keys and values in order, as one stream of bytes: the
@@ -34,7 +33,7 @@ const MinChunkBytes = 1 << 10
 // from being freed.
 type SnapshotReader struct {
 	s      *Store
-	it     *pebble.Iterator
+	it     engine.Iterator
 	slot   StoredSlot
 	valid  bool   // the iterator is at a key that is not in stream yet
 	stream []byte // read and not sent

@@ -81,7 +81,7 @@ func dump(t testing.TB, s *Store, slot quorum.SlotID) string {
 	var out bytes.Buffer
 	it := must(s.slotIter(slot))(t)
 	for valid := it.First(); valid; valid = it.Next() {
-		fmt.Fprintf(&out, "%x=%x\n", it.Key(), it.Value())
+		fmt.Fprintf(&out, "%x=%x\n", it.Key(), must(it.ValueAndErr())(t))
 	}
 	if err := it.Close(); err != nil {
 		t.Fatal(err)

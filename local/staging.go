@@ -6,11 +6,8 @@ import (
 	"errors"
 	"fmt"
 
+	"actormesh/local/engine"
 	"actormesh/quorum"
-
-	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
-	"github.com/cockroachdb/pebble/v2/sstable"
-	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 const (
@@ -26,8 +23,8 @@ type Staging struct {
 	s       *Store
 	number  uint64
 	files   []string
-	w       *sstable.Writer // of the last file, nil between two
-	bytes   int             // in the last file
+	w       engine.Table // of the last file, nil between two
+	bytes   int          // in the last file
 	verify  verifier
 	chunks  uint32
 	ended   bool
@@ -138,19 +135,13 @@ func (st *Staging) put(suffix, value []byte) error {
 
 func (st *Staging) create() error {
 	name := st.s.fs.PathJoin(st.s.stagingDir(), fmt.Sprintf("%d-%d.sst", st.number, len(st.files)))
-	f, err := st.s.fs.Create(name, vfs.WriteCategoryUnspecified)
+	w, err := st.s.engine.CreateTable(name)
 	if err != nil {
 		return err
 	}
 	st.files = append(st.files, name)
-	st.w = sstable.NewWriter(objstorageprovider.NewFileWritable(f), st.s.stagedOptions())
-	st.bytes = 0
+	st.w, st.bytes = w, 0
 	return nil
-}
-
-// stagedOptions are those of the level where an installed snapshot comes to rest.
-func (s *Store) stagedOptions() sstable.WriterOptions {
-	return s.opts.MakeWriterOptions(len(s.opts.Levels)-1, s.db.TableFormat())
 }
 
 func (st *Staging) closeFile() error {

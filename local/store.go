@@ -8,11 +8,11 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"actormesh/local/engine"
 	"actormesh/quorum"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -28,6 +28,7 @@ type Options struct {
 	Retention     time.Duration // of answers to clients' own keys and of silent sessions; default 1 h
 	Logger        *slog.Logger  // default: slog.Default()
 	Entropy       io.Reader     // for disk id, nonce and reset key; default crypto/rand
+	Engine        engine.Open   // default: Pebble
 }
 
 const (
@@ -60,15 +61,13 @@ func (o Options) withDefaults() Options {
 
 // Store is the disk of one node. Its methods may be called from any goroutine.
 type Store struct {
-	fs           vfs.FS
-	dir          string
-	log          *slog.Logger
-	retention    time.Duration
-	db           *pebble.DB
-	opts         *pebble.Options
-	lock         *pebble.Lock
-	healthChecks io.Closer
-	witness      witness
+	fs        vfs.FS
+	dir       string
+	log       *slog.Logger
+	retention time.Duration
+	engine    engine.Engine // nil until it is open
+	lock      *pebble.Lock
+	witness   witness
 
 	commitMu sync.Mutex    // one commit at a time
 	commits  atomic.Uint64 // synced ones, ever
@@ -87,7 +86,6 @@ type Store struct {
 	recovered   []StoredSlot // found at open, until Recover hands it over
 
 	stagings atomic.Uint64
-	stalls   atomic.Int64
 
 	failure atomic.Pointer[error]
 	opening atomic.Bool
@@ -145,10 +143,7 @@ func (s *Store) open(o Options) error {
 	if err != nil {
 		return err
 	}
-	if err := checkManifest(s.fs, s.dir, said); err != nil {
-		return err
-	}
-	if err := s.openPebble(o); err != nil {
+	if s.engine, err = s.openEngine(o, said); err != nil {
 		return err
 	}
 	empty, err := s.checkFormat()
@@ -181,39 +176,18 @@ func (s *Store) open(o Options) error {
 	return nil
 }
 
-// openPebble opens Pebble in a goroutine of its own, for a failure on the way may
-// end that goroutine, or leave it waiting for ever.
-func (s *Store) openPebble(o Options) error {
-	s.opts = s.pebbleOptions(o)
-	s.opts.Lock = s.lock
-	s.opts.EnsureDefaults()
-	s.opening.Store(true)
-	defer s.opening.Store(false)
-	type result struct {
-		db  *pebble.DB
-		err error
+func (s *Store) openEngine(o Options, said testimony) (engine.Engine, error) {
+	if o.Engine == nil {
+		return s.openPebble(o, said)
 	}
-	opened := make(chan result, 1)
-	go func() {
-		defer func() {
-			if p := recover(); p != nil {
-				opened <- result{err: damaged("%v", p)}
-			}
-		}()
-		db, err := pebble.Open(s.dir, s.opts)
-		opened <- result{db, err}
-	}()
-	select {
-	case err := <-s.fatal:
-		s.stuck.Store(true)
-		return err
-	case r := <-opened:
-		s.db = r.db
-		if r.err != nil && strings.Contains(r.err.Error(), "format major version") {
-			return fmt.Errorf("%w: %w", ErrFormat, r.err)
-		}
-		return classifyOpen(r.err)
+	e, err := o.Engine(engine.Config{
+		Dir: s.dir, FS: s.fs, CacheBytes: o.CacheBytes, MemTableBytes: o.MemTableBytes, Logger: s.log,
+		Fail: func(err error) { s.fail(classify(err)) },
+	})
+	if err != nil {
+		return nil, classify(err)
 	}
+	return e, nil
 }
 
 // checkFormat checks the version of the store, and reports whether it holds
@@ -229,7 +203,7 @@ func (s *Store) checkFormat() (empty bool, err error) {
 		}
 		return false, nil
 	}
-	it, err := s.db.NewIter(nil)
+	it, err := s.engine.NewIter(nil, nil)
 	if err != nil {
 		return false, classify(err)
 	}
@@ -259,15 +233,8 @@ func (s *Store) loadCommits() (uint64, error) {
 
 // get returns a copy of the key's value.
 func (s *Store) get(key []byte) (value []byte, found bool, err error) {
-	v, closer, err := s.db.Get(key)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, false, nil
-	}
-	if err != nil {
-		return nil, false, classify(err)
-	}
-	value = append([]byte{}, v...)
-	return value, true, closer.Close()
+	value, found, err = s.engine.Get(key, false)
+	return value, found, classify(err)
 }
 
 // Fatal returns the channel on which the store's first failure is sent: a failed
@@ -301,26 +268,22 @@ func (s *Store) Close() error {
 		return s.Err()
 	}
 	var errs []error
-	if s.db != nil {
-		errs = append(errs, s.closePebble())
+	if s.engine != nil {
+		errs = append(errs, s.closeEngine())
 	}
-	errs = append(errs, s.witness.close())
-	if s.healthChecks != nil {
-		errs = append(errs, s.healthChecks.Close())
-	}
-	errs = append(errs, s.lock.Close())
+	errs = append(errs, s.witness.close(), s.lock.Close())
 	return errors.Join(errs...)
 }
 
-func (s *Store) closePebble() (err error) {
+func (s *Store) closeEngine() (err error) {
 	if s.Err() != nil {
-		// After a failed write Pebble reports it again, in one way or another.
+		// After a failed write it is reported again, in one way or another.
 		defer func() {
 			_ = recover()
 			err = nil
 		}()
 	}
-	return s.db.Close()
+	return s.engine.Close()
 }
 
 // FreeBytes returns how much space the disk has left for this process.
@@ -333,7 +296,7 @@ func (s *Store) FreeBytes() (uint64, error) {
 // memory yet is not counted.
 func (s *Store) SlotBytes(slot quorum.SlotID) (uint64, error) {
 	start, end := slotRange(slot)
-	n, err := s.db.EstimateDiskUsage(start, end)
+	n, err := s.engine.DiskUsage(start, end)
 	return n, classify(err)
 }
 

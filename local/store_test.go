@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"actormesh/local/engine"
 	"actormesh/quorum"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -42,7 +43,7 @@ func mustOpen(t testing.TB, fs vfs.FS) *Store {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if s.db != nil {
+		if s.engine != nil {
 			mustClose(t, s)
 		}
 	})
@@ -54,7 +55,21 @@ func mustClose(t testing.TB, s *Store) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s.db = nil
+	s.engine = nil
+}
+
+// pebbleDB is what a test does to Pebble behind the store's back.
+func pebbleDB(s *Store) *pebble.DB { return s.engine.(*pebbleEngine).db }
+
+// writePast writes past the store what no commit writes.
+func writePast(t testing.TB, s *Store, key, value []byte) {
+	t.Helper()
+	b := s.engine.NewBatch()
+	defer b.Close()
+	engine.Set(b, key, value)
+	if err := s.engine.Apply(b, true); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func must[T any](v T, err error) func(testing.TB) T {
@@ -170,9 +185,7 @@ func TestOpenRefuses(t *testing.T) {
 	if err := s.SetName("n1"); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.db.Set([]byte{keyFormat}, []byte("actormesh store 2"), pebble.Sync); err != nil {
-		t.Fatal(err)
-	}
+	writePast(t, s, []byte{keyFormat}, []byte("actormesh store 2"))
 	mustClose(t, s)
 	if _, err := Open("data", testOptions(fs, 1)); !errors.Is(err, ErrFormat) {
 		t.Errorf("a newer format: %v", err)
