@@ -105,9 +105,12 @@ func (c *caller) choose(call *Call, l *Workload) {
 	call.Actor = workloadActor(l.Kind, n)
 	c.of[call.Actor]++
 	m := c.method(l.Kind, c.chance(l.Reads))
+	if m.name == "pay" && n == l.Actors-1 {
+		m, _ = l.Kind.method("transfer")
+	}
 	call.Method = m.name
 	for _, what := range m.args {
-		call.Args = append(call.Args, c.arg(what, l, n))
+		call.Args = append(call.Args, c.arg(what, l, n, m.name == "pay"))
 	}
 	storm, keyless := c.chance(l.Storm), c.chance(l.Keyless)
 	nodes, via, tries := c.nodes(call.At), 1, l.Tries
@@ -147,7 +150,9 @@ var lockTimes = []string{"500ms", "1s", "2s", "4s"}
 
 const maxAmount = 9
 
-func (c *caller) arg(what string, l *Workload, actor int) string {
+// arg draws an argument. Accounts pay only those behind them: two that pay each
+// other wait for each other, and end at their deadline.
+func (c *caller) arg(what string, l *Workload, actor int, pays bool) string {
 	switch what {
 	case argNumber:
 		return strconv.Itoa(1 + c.rng.IntN(maxAmount))
@@ -155,6 +160,9 @@ func (c *caller) arg(what string, l *Workload, actor int) string {
 		c.value++
 		return strconv.Itoa(c.value)
 	case argAccount:
+		if pays {
+			return strconv.Itoa(actor + 1 + c.rng.IntN(l.Actors-1-actor))
+		}
 		return strconv.Itoa((actor + 1 + c.rng.IntN(l.Actors-1)) % l.Actors)
 	}
 	return lockTimes[c.rng.IntN(len(lockTimes))]

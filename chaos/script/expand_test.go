@@ -95,6 +95,9 @@ func TestExpandCalls(t *testing.T) {
 		if c.Method == "transfer" && c.Args[0] == c.Actor.ID {
 			t.Errorf("a transfer to itself: %s", c.line())
 		}
+		if c.Method == "pay" && c.Args[0] <= c.Actor.ID {
+			t.Errorf("two accounts may pay each other: %s", c.line())
+		}
 	}
 	if count[Counter] != 45*80+1 || count[Account] != 5*29 {
 		t.Errorf("calls: %v", count)

@@ -260,6 +260,8 @@ func (p *parser) call(w *words, at time.Duration) {
 	case w.err != nil:
 	case !isWord(c.ID, maxRequestBytes):
 		w.fail("the id of a call is 1 to %d letters, digits and any of -_.: id=c1.7", maxRequestBytes)
+	case len(m.args) > 0 && m.args[0] == argAccount && c.Args[0] == c.Actor.ID:
+		w.fail("an account has nothing to give to itself")
 	case len(c.Via) == 0:
 		w.fail("through which node is written like: via=n2")
 	case c.Keyless && len(c.Via)+len(c.Then) > 1 && !m.reads:

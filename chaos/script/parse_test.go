@@ -191,6 +191,7 @@ func TestParseErrors(t *testing.T) {
 		{"at 1s call c1 counter/0 add 1 via=n1", "the id of a call"},
 		{"at 1s call c1 counter/0 add 1 id=a", "through which node"},
 		{"at 1s call c1 counter/0 add x id=a via=n1", "the argument of add"},
+		{"at 1s call c1 account/0 pay 0 5 id=a via=n1", "to itself"},
 		{"at 1s call c1 counter/0 sub 1 id=a via=n1", "no method"},
 		{"at 1s call c1 counter/0 add 1 id=a via=n9", "no node"},
 		{"at 1s call c1 counter/0 add 1 id=a via=n1 then=n2 keyless", "once only"},

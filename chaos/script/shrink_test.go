@@ -31,7 +31,9 @@ func TestShrink(t *testing.T) {
 	asked := 0
 	small, n := Shrink(p, func(p *Plan) bool {
 		asked++
-		checkRoundTrip(t, p)
+		if asked%16 == 0 {
+			checkRoundTrip(t, p)
+		}
 		return guilty(p)
 	}, 2000)
 	if n != asked || !guilty(small) {
