@@ -341,7 +341,7 @@ func TestScanRefuses(t *testing.T) {
 		"two of one":     {e[0], e[1], alter(e[1], func(e *quorum.Entry) { e.Actor = actorB })},
 		"entry 0":        {alter(e[0], func(e *quorum.Entry) { e.LSN = 0 })},
 	} {
-		fs := vfs.NewMem()
+		fs := newFS()
 		s := mustOpen(t, fs)
 		for i := range entries {
 			appendEntries(t, s, 1, entries[i])
@@ -380,7 +380,7 @@ func TestScanRefuses(t *testing.T) {
 		{identityKey(fieldDisk), []byte{1}, ErrDamaged},
 		{[]byte{keyCommits}, []byte{1}, ErrDamaged},
 	} {
-		fs := vfs.NewMem()
+		fs := newFS()
 		s := mustOpen(t, fs)
 		writePast(t, s, c.key, c.value)
 		mustClose(t, s)
@@ -392,7 +392,7 @@ func TestScanRefuses(t *testing.T) {
 
 // TestReadFindsDamage damages a record in an open store.
 func TestReadFindsDamage(t *testing.T) {
-	s := mustOpen(t, vfs.NewMem())
+	s := mustOpen(t, newFS())
 	l := newLog(1)
 	e := l.record(actorA, quorum.Record{State: []byte("s")})
 	appendEntries(t, s, 1, e)

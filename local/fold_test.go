@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"actormesh/quorum"
-
-	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 var (
@@ -34,7 +32,7 @@ func (img ActorImage) render() string {
 
 // TestFoldEqualsApply folds in steps and compares with applying the records at once.
 func TestFoldEqualsApply(t *testing.T) {
-	s := mustOpen(t, vfs.NewMem())
+	s := mustOpen(t, newFS())
 	l := newLog(7)
 	session := quorum.SessionID{1}
 	records := []quorum.Record{
@@ -76,7 +74,7 @@ func TestFoldEqualsApply(t *testing.T) {
 }
 
 func TestFoldFreesWhatItCovers(t *testing.T) {
-	fs := vfs.NewMem()
+	fs := newFS()
 	s := mustOpen(t, fs)
 	l := newLog(1)
 	entries := []quorum.Entry{
@@ -112,7 +110,7 @@ func TestFoldFreesWhatItCovers(t *testing.T) {
 }
 
 func TestFoldKeys(t *testing.T) {
-	s := mustOpen(t, vfs.NewMem())
+	s := mustOpen(t, newFS())
 	l := newLog(1)
 	write := func(actor quorum.ActorKey, writes ...quorum.KeyWrite) {
 		e := l.record(actor, quorum.Record{Writes: writes})
@@ -160,7 +158,7 @@ func TestFoldKeys(t *testing.T) {
 }
 
 func TestPending(t *testing.T) {
-	s := mustOpen(t, vfs.NewMem())
+	s := mustOpen(t, newFS())
 	l := newLog(1)
 	step := func(actor quorum.ActorKey, r quorum.Record, want string) {
 		t.Helper()
@@ -181,7 +179,7 @@ func TestPending(t *testing.T) {
 }
 
 func TestOwnKeysExpire(t *testing.T) {
-	s := mustOpen(t, vfs.NewMem())
+	s := mustOpen(t, newFS())
 	l := newLog(1)
 	hour := int64(time.Hour)
 	call := func(key string, wall int64) quorum.Entry {
@@ -215,7 +213,7 @@ func TestOwnKeysExpire(t *testing.T) {
 
 // TestOwnKeysExpireInTurns lets more keys expire at once than one fold forgets.
 func TestOwnKeysExpireInTurns(t *testing.T) {
-	s := mustOpen(t, vfs.NewMem())
+	s := mustOpen(t, newFS())
 	l := newLog(1)
 	hour := int64(time.Hour)
 	var entries []quorum.Entry
@@ -243,7 +241,7 @@ func TestOwnKeysExpireInTurns(t *testing.T) {
 // TestFoldSuperseded holds a fold between what it read and what it writes, and
 // replaces the slot in between.
 func TestFoldSuperseded(t *testing.T) {
-	s := mustOpen(t, vfs.NewMem())
+	s := mustOpen(t, newFS())
 	l := newLog(1)
 	e := l.record(actorA, quorum.Record{HasState: true, State: []byte("old")})
 	appendEntries(t, s, 1, e)
@@ -270,7 +268,7 @@ func TestFoldSuperseded(t *testing.T) {
 // TestStoreStaysBounded overwrites the same state for ever, and looks at what the
 // store holds (H28).
 func TestStoreStaysBounded(t *testing.T) {
-	s := mustOpen(t, vfs.NewMem())
+	s := mustOpen(t, newFS())
 	const rounds, perRound, actors = 36, 64, 4
 	l := newLog(1)
 	live := 0
@@ -326,7 +324,7 @@ func logicalBytes(t testing.TB, s *Store, slot quorum.SlotID) (n uint64) {
 // A fold that was ordered for a log which is gone must not move the base of the
 // one that is there: recovery would take entries for folded that never came.
 func TestFoldOfAGoneLog(t *testing.T) {
-	fs := vfs.NewMem()
+	fs := newFS()
 	s := mustOpen(t, fs)
 	l := newLog(1)
 	entries := []quorum.Entry{l.barrier(), l.record(actorA, quorum.Record{Wall: 1})}

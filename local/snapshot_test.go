@@ -95,7 +95,7 @@ func stagedFiles(t testing.TB, s *Store) int {
 }
 
 func TestSnapshot(t *testing.T) {
-	from, fs := mustOpen(t, vfs.NewMem()), vfs.NewMem()
+	from, fs := mustOpen(t, newFS()), newFS()
 	to := mustOpen(t, fs)
 	l := fillSlot(t, from, 5, 40)
 	fillSlot(t, to, 5, 10) // what the laggard has
@@ -148,7 +148,7 @@ func TestSnapshot(t *testing.T) {
 
 // TestSnapshotIsOneInstant changes the slot while it is read.
 func TestSnapshotIsOneInstant(t *testing.T) {
-	s := mustOpen(t, vfs.NewMem())
+	s := mustOpen(t, newFS())
 	l := fillSlot(t, s, 1, 20)
 	want, _ := readSnapshot(t, s, 1, 4096)
 	r := must(s.OpenSnapshot(1))(t)
@@ -175,7 +175,7 @@ func TestSnapshotIsOneInstant(t *testing.T) {
 }
 
 func TestEmptySnapshot(t *testing.T) {
-	from, to := mustOpen(t, vfs.NewMem()), mustOpen(t, vfs.NewMem())
+	from, to := mustOpen(t, newFS()), mustOpen(t, newFS())
 	fillSlot(t, to, 1, 4)
 	chunks, last := readSnapshot(t, from, 1, MinChunkBytes)
 	if last != (quorum.Position{}) {
@@ -190,7 +190,7 @@ func TestEmptySnapshot(t *testing.T) {
 
 // TestStagingRefuses gives a staging everything but what a sender sends.
 func TestStagingRefuses(t *testing.T) {
-	s := mustOpen(t, vfs.NewMem())
+	s := mustOpen(t, newFS())
 	fillSlot(t, s, 1, 6)
 	chunks, _ := readSnapshot(t, s, 1, MinChunkBytes)
 	n := len(chunks)
@@ -237,7 +237,7 @@ func TestStagingRefuses(t *testing.T) {
 // TestStagingRefusesBadContent signs chunks as a sender would, with content that
 // is no slot.
 func TestStagingRefusesBadContent(t *testing.T) {
-	s := mustOpen(t, vfs.NewMem())
+	s := mustOpen(t, newFS())
 	for _, stream := range []string{
 		"\x00\x00", "\x01\x00\xff", "\x01\x00\x07", "\x01\x01\x01x", "\x02\x00\x02x", "\x03\x00\x03\x00\x05",
 		"\x05\x01\x03\x00\x00bx", "\x01\x00\x04\x01\x00\x04", "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
@@ -282,7 +282,7 @@ func FuzzStaging(f *testing.F) {
 }
 
 func TestLeftoversAreRemoved(t *testing.T) {
-	fs := vfs.NewMem()
+	fs := newFS()
 	s := mustOpen(t, fs)
 	fillSlot(t, s, 1, 6)
 	chunks, _ := readSnapshot(t, s, 1, MinChunkBytes)

@@ -286,6 +286,18 @@ func (s *Store) closeEngine() (err error) {
 	return s.engine.Close()
 }
 
+// Flush writes out what is in memory only, and makes durable what was committed
+// without a sync. The engine does it by itself when it has to.
+func (s *Store) Flush() error {
+	if err := s.Err(); err != nil {
+		return err
+	}
+	if err := s.engine.Flush(); err != nil {
+		return s.fail(fmt.Errorf("flush: %w", classify(err)))
+	}
+	return nil
+}
+
 // FreeBytes returns how much space the disk has left for this process.
 func (s *Store) FreeBytes() (uint64, error) {
 	usage, err := s.fs.GetDiskUsage(s.dir)

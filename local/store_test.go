@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"actormesh/chaos/sim/disk"
 	"actormesh/local/engine"
 	"actormesh/quorum"
 
@@ -21,10 +22,14 @@ var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
 // small options, so that flushes and compactions happen in a test.
 func testOptions(fs vfs.FS, seed uint64) Options {
-	return Options{
+	o := Options{
 		FS: fs, Logger: quiet, CacheBytes: 1 << 20, MemTableBytes: 256 << 10, Retention: time.Hour,
 		Entropy: seeded{rand.New(rand.NewPCG(seed, 1))},
 	}
+	if d, ok := fs.(*disk.Disk); ok {
+		o.Engine = d.Engine()
+	}
+	return o
 }
 
 type seeded struct{ r *rand.Rand }
@@ -138,7 +143,7 @@ func recovered(t testing.TB, s *Store) map[quorum.SlotID]StoredSlot {
 }
 
 func TestIdentity(t *testing.T) {
-	fs := vfs.NewMem()
+	fs := newFS()
 	s := mustOpen(t, fs)
 	first := s.Identity()
 	if first.Disk == 0 || first.Boot != 1 || first.Nonce == 0 || !s.Empty() {
@@ -177,7 +182,7 @@ func TestIdentity(t *testing.T) {
 }
 
 func TestOpenRefuses(t *testing.T) {
-	fs := vfs.NewMem()
+	fs := newFS()
 	s := mustOpen(t, fs)
 	if _, err := Open("data", testOptions(fs, 1)); !errors.Is(err, ErrLocked) {
 		t.Errorf("a second open: %v", err)
@@ -191,7 +196,7 @@ func TestOpenRefuses(t *testing.T) {
 		t.Errorf("a newer format: %v", err)
 	}
 
-	fs = vfs.NewMem()
+	fs = newFS()
 	s = mustOpen(t, fs)
 	if err := s.SetName("n1"); err != nil {
 		t.Fatal(err)
@@ -205,7 +210,7 @@ func TestOpenRefuses(t *testing.T) {
 }
 
 func TestLogSurvivesReopen(t *testing.T) {
-	fs := vfs.NewMem()
+	fs := newFS()
 	s := mustOpen(t, fs)
 	a, b := quorum.MakeActorKey("cart", "a"), quorum.MakeActorKey("cart", "b")
 	l := newLog(3)
@@ -254,7 +259,7 @@ func TestLogSurvivesReopen(t *testing.T) {
 }
 
 func TestTruncateAndDiscard(t *testing.T) {
-	fs := vfs.NewMem()
+	fs := newFS()
 	s := mustOpen(t, fs)
 	actor := quorum.MakeActorKey("k", "a")
 	l := newLog(1)
@@ -290,7 +295,7 @@ func TestTruncateAndDiscard(t *testing.T) {
 }
 
 func TestAppendRefusesLongActor(t *testing.T) {
-	s := mustOpen(t, vfs.NewMem())
+	s := mustOpen(t, newFS())
 	b := s.NewBatch()
 	b.Append(1, []quorum.Entry{{LSN: 1, Actor: quorum.ActorKey(make([]byte, maxActorBytes+1))}})
 	if err := s.Commit(b, true); !errors.Is(err, ErrTooLarge) {
@@ -302,7 +307,7 @@ func TestAppendRefusesLongActor(t *testing.T) {
 }
 
 func TestMetrics(t *testing.T) {
-	s := mustOpen(t, vfs.NewMem())
+	s := mustOpen(t, newFS())
 	before := s.Metrics().SyncedCommits
 	if err := s.SetName("n"); err != nil {
 		t.Fatal(err)
