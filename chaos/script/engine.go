@@ -112,7 +112,7 @@ var verbs = []verbInfo{
 	{Gossip, gossip, Sim, true},
 	{Join, nodesOnly, everywhere, false},
 	{Leave, nodesOnly, everywhere, false},
-	{Drain, nodesOnly, everywhere, false},
+	{Drain, nodesOnly, everywhere, true},
 	{Calm, bare, everywhere, false},
 }
 
@@ -141,7 +141,7 @@ type Mode string
 // The modes.
 const (
 	Empty      Mode = "empty"       // restart: with an empty data directory
-	RolledBack Mode = "rolled-back" // restart: with the directory as it was at the start before
+	RolledBack Mode = "rolled-back" // restart: with the directory as it was when the node was ready last
 	OfNode     Mode = "of"          // restart: with a copy of another node's directory
 
 	Drift Mode = "drift" // clock: its rate is off
@@ -153,8 +153,8 @@ const (
 	Slow      Mode = "slow"      // disk: every fsync takes longer
 	Flip      Mode = "flip"      // disk: a bit of what was written is another
 	Misdirect Mode = "misdirect" // disk: a write lands in another place
-	Torn      Mode = "torn"      // disk: of the write that a crash interrupts, a part remains
-	Lose      Mode = "lose"      // disk: fsync lies, and a crash takes what it was for
+	Torn      Mode = "torn"      // disk: of what was not synced, a loss of power leaves a part
+	Lose      Mode = "lose"      // disk: a kill takes what was not synced, as a loss of power does
 
 	Suspect Mode = "suspect" // gossip: says of a node that lives that it is dead
 	Silence Mode = "silence" // gossip: a node's gossip packets are lost, and no others
@@ -165,6 +165,15 @@ var modes = map[Verb][]Mode{
 	Clock:   {Drift, Stop, Jump},
 	Disk:    {Full, EIO, Slow, Flip, Misdirect, Torn, Lose},
 	Gossip:  {Suspect, Silence},
+}
+
+// Modes returns all modes.
+func Modes() []Mode {
+	var all []Mode
+	for _, v := range verbs {
+		all = append(all, modes[v.verb]...)
+	}
+	return all
 }
 
 // Step is a step of a handover, at which a fault can be made to happen.

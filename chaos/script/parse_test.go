@@ -111,7 +111,7 @@ func TestFaultText(t *testing.T) {
 		"at 1s..2s gossip silence n1 n2",
 		"at 1s join n2",
 		"at 1s leave n2",
-		"at 1s drain coordinator",
+		"at 1s..2s drain coordinator",
 		"at 1s calm",
 		"at 1s..2s when quiesced kill giver",
 		"at 1s..2s when active cut taker | rest for 3s",
