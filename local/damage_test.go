@@ -59,7 +59,8 @@ func TestFailedSyncIsFinal(t *testing.T) {
 			if s.Register() != nil {
 				t.Error("the register is what was not written")
 			}
-			if err := <-s.Fatal(); !errors.Is(err, errDisk) {
+			<-s.Failed()
+			if err := s.Err(); !errors.Is(err, errDisk) {
 				t.Errorf("fatal: %v", err)
 			}
 			on.Off()
@@ -97,7 +98,8 @@ func TestFailedFlushIsFatal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := <-s.Fatal(); !errors.Is(err, errDisk) {
+	<-s.Failed()
+	if err := s.Err(); !errors.Is(err, errDisk) {
 		t.Errorf("fatal: %v", err)
 	}
 	on.Off() // Pebble tries again
@@ -118,7 +120,8 @@ func TestFatalfEndsItsGoroutine(t *testing.T) {
 		went = true
 	}()
 	<-ended
-	if err := <-s.Fatal(); went || !errors.Is(err, ErrFailed) || !strings.Contains(err.Error(), "MANIFEST") {
+	<-s.Failed()
+	if err := s.Err(); went || !errors.Is(err, ErrFailed) || !strings.Contains(err.Error(), "MANIFEST") {
 		t.Errorf("went on %t, fatal %v", went, err)
 	}
 	if err := s.Close(); !errors.Is(err, ErrFailed) {
@@ -402,7 +405,8 @@ func TestReadFindsDamage(t *testing.T) {
 	if _, err := s.LoadActor(1, actorA); !errors.Is(err, ErrDamaged) {
 		t.Errorf("load: %v", err)
 	}
-	if err := <-s.Fatal(); !errors.Is(err, ErrDamaged) {
+	<-s.Failed()
+	if err := s.Err(); !errors.Is(err, ErrDamaged) {
 		t.Errorf("fatal: %v", err)
 	}
 	if _, err := s.ReadEntries(1, tails([]quorum.Entry{e}), 1); !errors.Is(err, ErrDamaged) {

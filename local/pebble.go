@@ -80,9 +80,9 @@ func (e *pebbleEngine) open() error {
 		opened <- result{db, err}
 	}()
 	select {
-	case err := <-s.fatal:
+	case <-s.failed:
 		s.stuck.Store(true)
-		return err
+		return s.Err()
 	case r := <-opened:
 		e.db = r.db
 		if r.err != nil && strings.Contains(r.err.Error(), "format major version") {

@@ -89,8 +89,8 @@ type Store struct {
 
 	failure atomic.Pointer[error]
 	opening atomic.Bool
-	stuck   atomic.Bool // Pebble cannot be closed any more
-	fatal   chan error
+	stuck   atomic.Bool   // Pebble cannot be closed any more
+	failed  chan struct{} // closed after failure is set
 }
 
 // slotGate keeps a fold apart from what replaces the slot that it folds.
@@ -121,7 +121,7 @@ func Open(dir string, o Options) (*Store, error) {
 		fs: o.FS, dir: dir, log: o.Logger, retention: o.Retention,
 		witness: witness{fs: o.FS, dir: dir},
 		gates:   map[quorum.SlotID]*slotGate{},
-		fatal:   make(chan error, 1),
+		failed:  make(chan struct{}),
 	}
 	if err := o.FS.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
@@ -237,10 +237,11 @@ func (s *Store) get(key []byte) (value []byte, found bool, err error) {
 	return value, found, classify(err)
 }
 
-// Fatal returns the channel on which the store's first failure is sent: a failed
-// write or fsync, or damage found while running. The node must then stop. What
-// was being committed may be durable or not, and its Commit may not return.
-func (s *Store) Fatal() <-chan error { return s.fatal }
+// Failed returns a channel that is closed at the store's first failure, which Err
+// then returns: a failed write or fsync, or damage found while running. The node
+// must stop. What was being committed may be durable or not, and its Commit may
+// not return.
+func (s *Store) Failed() <-chan struct{} { return s.failed }
 
 // Err returns the store's first failure, which wraps ErrFailed, or nil.
 func (s *Store) Err() error {
@@ -255,7 +256,7 @@ func (s *Store) fail(cause error) error {
 	err := fmt.Errorf("%w: %w", ErrFailed, cause)
 	if s.failure.CompareAndSwap(nil, &err) {
 		s.log.Error("store has failed", "err", cause)
-		s.fatal <- err
+		close(s.failed)
 		return err
 	}
 	return s.Err()

@@ -315,7 +315,12 @@ func TestMetrics(t *testing.T) {
 	if m := s.Metrics(); m.SyncedCommits != before+1 || m.MemTableBytes == 0 {
 		t.Errorf("metrics %+v", m)
 	}
-	if s.Fatal() == nil || s.Err() != nil {
+	select {
+	case <-s.Failed():
 		t.Error("a sound store has failed")
+	default:
+	}
+	if err := s.Err(); err != nil {
+		t.Error(err)
 	}
 }

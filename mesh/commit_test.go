@@ -193,8 +193,8 @@ func TestCommitFailureStops(t *testing.T) {
 	c.syncs.bad.Store(true)
 	c.promise("a", 2)
 	select {
-	case err := <-c.store.Fatal():
-		if !errors.Is(err, local.ErrFailed) {
+	case <-c.store.Failed():
+		if err := c.store.Err(); !errors.Is(err, local.ErrFailed) {
 			t.Error(err)
 		}
 	case <-time.After(10 * time.Second):

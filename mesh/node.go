@@ -51,7 +51,6 @@ type Node struct {
 
 	reading     sync.RWMutex // read-locked while a turn, for which nobody waits, reads the store
 	storeClosed bool         // guarded by reading
-	storeFailed chan struct{}
 
 	ctx    context.Context // ends when the node stops
 	cancel context.CancelFunc
@@ -86,7 +85,7 @@ func Start(ctx context.Context, conf Config, hosts ...HostOption) (*Node, error)
 		},
 		session: newSession(conf.Environment), viewChanged: make(chan struct{}),
 		snapshots: newSemaphore(snapshotsSent), locating: make(chan struct{}, locatingMost),
-		storeFailed: make(chan struct{}), done: make(chan struct{}),
+		done: make(chan struct{}),
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if err := n.open(); err != nil {
@@ -222,7 +221,7 @@ func (n *Node) startLoops() {
 		n.spawn(n.gossip.run)
 	}
 	n.spawn(n.watchDisk)
-	go n.watchStore()
+	n.env.Go(n.watchStore)
 	n.env.Go(func() {
 		n.env.Wait(0, n.ctx.Done(), nil, nil)
 		n.stop(nil)
@@ -231,11 +230,9 @@ func (n *Node) startLoops() {
 
 // watchStore stops the node when the store fails.
 func (n *Node) watchStore() {
-	select {
-	case err := <-n.store.Fatal():
+	n.env.Wait(0, n.store.Failed(), n.done, nil)
+	if err := n.store.Err(); err != nil {
 		n.fail(err)
-		close(n.storeFailed)
-	case <-n.done:
 	}
 }
 
@@ -305,7 +302,7 @@ func (n *Node) stop(err error) {
 // await waits for the end of what uses the store. Once the store has failed that
 // may never come, and it is not waited for.
 func (n *Node) await(done <-chan struct{}) {
-	n.env.Wait(0, done, n.storeFailed, nil)
+	n.env.Wait(0, done, n.store.Failed(), nil)
 }
 
 // stopStore ends what uses the store, and closes it; unless it failed: then a

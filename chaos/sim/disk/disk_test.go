@@ -153,7 +153,8 @@ func TestFailedSync(t *testing.T) {
 			if !errors.Is(err, local.ErrFailed) || !errors.Is(err, syscall.EIO) {
 				t.Fatalf("commit: %v", err)
 			}
-			if err := <-s.Fatal(); !errors.Is(err, syscall.EIO) {
+			<-s.Failed()
+			if err := s.Err(); !errors.Is(err, syscall.EIO) {
 				t.Fatalf("fatal: %v", err)
 			}
 			after := d.Crash(newRand(seed))
@@ -320,7 +321,8 @@ func TestRot(t *testing.T) {
 		}
 		d.FlipBit(r)
 	}
-	if err := <-s.Fatal(); !errors.Is(err, local.ErrDamaged) {
+	<-s.Failed()
+	if err := s.Err(); !errors.Is(err, local.ErrDamaged) {
 		t.Errorf("fatal: %v", err)
 	}
 	if counts.BitFlips < 100 || counts.Misdirections != 100 || counts.DamageFound < 201 {
