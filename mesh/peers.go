@@ -111,3 +111,9 @@ func (n *Node) replyOf(a answer, redirect quorum.NodeID) *transport.Reply {
 		Result: a.Reply, Fence: a.Fence, LSN: a.LSN, Node: n.conf.Name, Epoch: n.epoch(), Redirect: redirect,
 	}
 }
+
+// Hint takes a hint from gossip that is not this node's own: a node is at an
+// address, and has the view of epoch.
+func (p peers) Hint(id quorum.NodeID, addr string, epoch quorum.Epoch) {
+	p.n.control.gossiped(gossipPeer{id: id, addr: addr, epoch: epoch, state: "alive"})
+}
