@@ -1,0 +1,368 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"actormesh/chaos/script"
+	"actormesh/mesh"
+	"actormesh/quorum"
+	"actormesh/transport"
+)
+
+// network takes messages from port to port: late, twice, in another order, or not
+// at all.
+type network struct {
+	ports map[string]*port // by address
+	cuts  map[[2]int]int   // by machines, from and to: how many faults are in the way
+	links []*linkFault
+}
+
+// linkFault is what is wrong with some directions of the network, or with all.
+type linkFault struct {
+	script.Link
+	pairs map[[2]int]bool // nil for all
+	busy  map[[2]int]time.Duration
+}
+
+func (n *network) init() {
+	n.ports, n.cuts = map[string]*port{}, map[[2]int]int{}
+}
+
+// The times of the network. A connection from which nothing comes is lost after
+// idleTimeout, and one that is dialled in vain after dialTimeout, as in package
+// transport.
+const (
+	latencyMin  = 60 * time.Microsecond
+	latencyMax  = 400 * time.Microsecond
+	lateMax     = 40 * time.Millisecond
+	idleTimeout = 4 * time.Second
+	dialTimeout = 3 * time.Second
+	resendTime  = 60 * time.Millisecond
+)
+
+// port is a process's end of the network: a mesh.Network.
+type port struct {
+	p       *process
+	addr    string
+	conf    transport.Config
+	cluster string
+	peers   map[quorum.NodeID]peer
+	heard   map[quorum.NodeID]*connection
+	closed  bool
+}
+
+type peer struct{ name, addr string }
+
+// connection is what a port knows of another one.
+type connection struct {
+	from *port
+	at   time.Duration // when something last came
+}
+
+var _ mesh.Network = (*port)(nil)
+
+func (n *network) listen(p *process, conf transport.Config) (mesh.Network, error) {
+	addr := p.m.addr
+	if old := n.ports[addr]; old != nil && !old.p.gone && !old.closed {
+		return nil, fmt.Errorf("sim: %s is in use", addr)
+	}
+	p.port = &port{
+		p: p, addr: addr, conf: conf, cluster: conf.Cluster,
+		peers: map[quorum.NodeID]peer{}, heard: map[quorum.NodeID]*connection{},
+	}
+	n.ports[addr] = p.port
+	return p.port, nil
+}
+
+func (t *port) Addr() string                          { return t.addr }
+func (t *port) SetCluster(id string)                  { t.cluster = id }
+func (t *port) RemovePeer(id quorum.NodeID)           { delete(t.peers, id) }
+func (t *port) NewGossip() (*transport.Gossip, error) { return nil, nil }
+
+func (t *port) SetPeer(id quorum.NodeID, name, addr string) {
+	if id != t.conf.Self {
+		t.peers[id] = peer{name, addr}
+	}
+}
+
+func (t *port) Close() error {
+	t.closed = true
+	return nil
+}
+
+// route is the direction from one machine to another.
+func (t *port) route(to *port) [2]int { return [2]int{t.p.m.index, to.p.m.index} }
+
+// at returns who listens at an address.
+func (n *network) at(addr string) *port {
+	t := n.ports[addr]
+	if t == nil || t.closed || t.p.gone {
+		return nil
+	}
+	return t
+}
+
+// travel takes something from one port to whoever is at an address when it
+// arrives. What is sent on a stream comes once, or, if the connection breaks, not
+// at all: loss makes it late.
+func (t *port) travel(addr string, size int, stream bool, arrive func(to *port)) {
+	w := t.p.w
+	t.p.crash(crashAtSend)
+	to := w.net.at(addr)
+	if to == nil || t.closed {
+		return
+	}
+	route := t.route(to)
+	if w.net.cuts[route] > 0 {
+		w.count("message cut")
+		return
+	}
+	delay, copies := w.fate(route, size, stream)
+	for range copies {
+		w.after(delay, evWorld, nil, func() {
+			to := w.net.at(addr)
+			switch {
+			case to == nil:
+			case w.net.cuts[t.route(to)] > 0:
+				w.count("message cut")
+			default:
+				w.note(uint64(size))
+				w.after(0, evMessage, to.p, func() { arrive(to) })
+			}
+		})
+		delay += w.between(0, lateMax)
+	}
+}
+
+// fate draws how late a message is, and how many copies of it arrive.
+func (w *world) fate(route [2]int, size int, stream bool) (delay time.Duration, copies int) {
+	delay, copies = w.between(latencyMin, latencyMax), 1
+	for _, l := range w.net.links {
+		if l.pairs != nil && !l.pairs[route] {
+			continue
+		}
+		if l.Delay.Max > 0 {
+			w.count("message delayed")
+			delay += w.between(l.Delay.Min, l.Delay.Max)
+		}
+		if l.Rate > 0 {
+			w.count("message on a slow link")
+			l.busy[route] = max(l.busy[route], w.time) + time.Duration(int64(size)*int64(time.Second)/l.Rate)
+			delay += l.busy[route] - w.time
+		}
+		if w.share(l.Reorder) {
+			w.count("message reordered")
+			delay += max(w.between(l.Delay.Min, l.Delay.Max), w.between(0, lateMax))
+		}
+		for w.share(l.Loss) {
+			w.count("message lost")
+			if !stream {
+				return 0, 0
+			}
+			delay += resendTime
+		}
+		if !stream && w.share(l.Repeat) {
+			w.count("message repeated")
+			copies++
+		}
+	}
+	return delay, copies
+}
+
+func (w *world) share(s script.Share) bool { return s > 0 && w.rng.IntN(10_000) < int(s) }
+
+// hears notes that something came from a port, and reports whether it is let in:
+// not from another cluster, nor from an earlier start of a node of which a later
+// one is connected.
+func (t *port) hears(from *port) bool {
+	w := t.p.w
+	if t.cluster != "" && from.cluster != "" && t.cluster != from.cluster {
+		return false
+	}
+	id := from.conf.Self
+	c := t.heard[id]
+	fresh := c == nil || w.time-c.at > idleTimeout
+	if !fresh && c.from.conf.Boot > from.conf.Boot {
+		w.count("earlier start refused")
+		return false
+	}
+	if fresh || c.from != from {
+		if c != nil {
+			t.conf.Handler.PeerState(id, false)
+		}
+		c = &connection{from: from}
+		t.heard[id] = c
+		t.conf.Handler.PeerState(id, true)
+	}
+	c.at = w.time
+	return true
+}
+
+// send takes a message to a peer, if the right node is where it is thought to be.
+func (t *port) send(to quorum.NodeID, size int, arrive func(at *port)) error {
+	p, ok := t.peers[to]
+	if !ok {
+		return transport.ErrNoPeer
+	}
+	t.travel(p.addr, size, false, func(at *port) {
+		if at.conf.Self == to && at.p.m.name == p.name && at.hears(t) {
+			arrive(at)
+		}
+	})
+	return nil
+}
+
+// SendLog implements mesh.Network.
+func (t *port) SendLog(to quorum.NodeID, msgs []quorum.Message) error {
+	size := 0
+	for i := range msgs {
+		size += 48
+		for j := range msgs[i].Entries {
+			size += 48 + len(msgs[i].Entries[j].Data)
+		}
+	}
+	sent := slices.Clone(msgs)
+	for i := range sent {
+		t.p.w.sends(t, to, &sent[i])
+	}
+	return t.send(to, size, func(at *port) { at.conf.Handler.Log(t.conf.Self, slices.Clone(sent)) })
+}
+
+// SendControl implements mesh.Network.
+func (t *port) SendControl(to quorum.NodeID, c transport.Control) error {
+	return t.send(to, len(c.Body), func(at *port) { at.conf.Handler.Control(t.conf.Self, c) })
+}
+
+// SendBeat implements mesh.Network.
+func (t *port) SendBeat(to quorum.NodeID, b transport.Beat) error {
+	return t.send(to, 64, func(at *port) { at.conf.Handler.Beat(t.conf.Self, b) })
+}
+
+// Call implements mesh.Network.
+func (t *port) Call(ctx context.Context, to quorum.NodeID, c *transport.Call) (*transport.Reply, error) {
+	w := t.p.w
+	p, ok := t.peers[to]
+	if !ok {
+		return nil, fmt.Errorf("%w: %w", transport.ErrNotSent, transport.ErrNoPeer)
+	}
+	at := w.net.at(p.addr)
+	if at == nil || w.net.cuts[t.route(at)] > 0 || w.net.cuts[at.route(t)] > 0 {
+		t.await(ctx, dialTimeout, nil)
+		return nil, fmt.Errorf("%w: %w", transport.ErrNotSent, transport.ErrUnreachable)
+	}
+	var reply *transport.Reply
+	done := make(chan struct{})
+	t.travel(p.addr, len(c.Args), true, func(at *port) {
+		if at.conf.Self != to || !at.hears(t) {
+			return
+		}
+		given := *c
+		from := transport.Caller{Hello: transport.Hello{Node: t.conf.Self, Name: t.p.m.name, Boot: t.conf.Boot}, Role: transport.RoleNode}
+		at.conf.Handler.Call(from, &given, func(r *transport.Reply) {
+			at.travel(t.addr, len(r.Result), true, func(back *port) {
+				if back == t && reply == nil {
+					reply = r
+					close(done)
+				}
+			})
+		})
+	})
+	t.await(ctx, idleTimeout, done)
+	if reply == nil {
+		return nil, fmt.Errorf("%w: no answer", transport.ErrLost)
+	}
+	return reply, nil
+}
+
+// await waits for done, for the end of ctx, or for a while.
+func (t *port) await(ctx context.Context, d time.Duration, done <-chan struct{}) {
+	t.p.Wait(t.p.About().Add(d), done, ctx.Done(), nil)
+}
+
+// Ask implements mesh.Network.
+func (t *port) Ask(ctx context.Context, addr string, c transport.Control) (transport.Control, error) {
+	w := t.p.w
+	at := w.net.at(addr)
+	if at == nil || w.net.cuts[t.route(at)] > 0 || w.net.cuts[at.route(t)] > 0 {
+		t.await(ctx, dialTimeout, nil)
+		return transport.Control{}, transport.ErrUnreachable
+	}
+	if t.cluster != "" && at.cluster != "" && t.cluster != at.cluster {
+		t.await(ctx, latencyMax, nil)
+		return transport.Control{}, transport.ErrOtherCluster
+	}
+	var answer *transport.Control
+	done := make(chan struct{})
+	from := transport.Caller{Hello: transport.Hello{Node: t.conf.Self, Name: t.p.m.name, Boot: t.conf.Boot}, Role: transport.RoleNode}
+	t.travel(addr, len(c.Body), true, func(at *port) {
+		at.p.begin(func() {
+			a := at.conf.Answer(from, c)
+			at.travel(t.addr, len(a.Body), true, func(back *port) {
+				if back == t && answer == nil {
+					answer = &a
+					close(done)
+				}
+			})
+		})
+	})
+	t.await(ctx, idleTimeout, done)
+	if answer == nil {
+		return transport.Control{}, transport.ErrLost
+	}
+	return *answer, nil
+}
+
+// snapshot is one that is being sent: it arrives whole, when it is closed.
+type snapshot struct {
+	bytes.Buffer
+	from   *port
+	to     quorum.NodeID
+	ctx    context.Context
+	header []byte
+}
+
+// OpenSnapshot implements mesh.Network.
+func (t *port) OpenSnapshot(ctx context.Context, to quorum.NodeID, header []byte) (mesh.SnapshotWriter, error) {
+	if _, ok := t.peers[to]; !ok {
+		return nil, transport.ErrNoPeer
+	}
+	return &snapshot{from: t, to: to, ctx: ctx, header: header}, nil
+}
+
+func (s *snapshot) Abort() {}
+
+var errSnapshot = errors.New("sim: the snapshot was not taken")
+
+func (s *snapshot) Close() error {
+	t := s.from
+	w := t.p.w
+	w.count("snapshot sent")
+	done := make(chan struct{})
+	answered, taken := false, false
+	p := t.peers[s.to]
+	t.travel(p.addr, s.Len(), true, func(at *port) {
+		if at.conf.Self != s.to || !at.hears(t) {
+			return
+		}
+		at.p.begin(func() {
+			err := at.conf.Handler.Snapshot(t.conf.Self, s.header, bytes.NewReader(s.Bytes()))
+			at.travel(t.addr, 1, true, func(back *port) {
+				if back == t && !answered {
+					answered, taken = true, err == nil
+					close(done)
+				}
+			})
+		})
+	})
+	t.await(s.ctx, idleTimeout, done)
+	if !taken {
+		return errSnapshot
+	}
+	w.count("snapshot taken")
+	return nil
+}

@@ -1,0 +1,438 @@
+package sim
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"actormesh/local"
+	"actormesh/mesh"
+	"actormesh/quorum"
+	"actormesh/transport"
+)
+
+// process is one life of a node's program, from start to crash: a
+// mesh.Environment in the world's virtual time.
+type process struct {
+	w  *world
+	m  *machine // nil for the clients
+	id int      // unlike that of any other
+	// gone is set when it has crashed: nothing happens on it any more.
+	gone        bool
+	pausedUntil time.Duration
+	rng         *rand.Rand
+
+	tasks   map[*task]struct{}
+	order   []*task // the same, by age
+	loops   []*loop
+	timers  timerQueue
+	armed   time.Duration // for when the world has an event for timers; 0 for none
+	ctxs    []*deadlineContext
+	polling bool
+
+	port *port // nil before the node listens
+	node *mesh.Node
+	view *viewRecord // the newest that the node has adopted
+
+	// pauseIn counts readings of the clock: at the last one the process is
+	// paused for pauseFor, within whatever it does.
+	pauseIn  int
+	pauseFor time.Duration
+	// crashIn counts steps of the given kind: at the last one it crashes.
+	crashIn int
+	crashAt crashPoint
+}
+
+// crashPoint is where a process can be told to crash.
+type crashPoint uint8
+
+const (
+	crashNowhere     crashPoint = iota
+	crashBeforeWrite            // a commit is handed to the disk
+	crashBeforeSync             // it is written and not durable
+	crashAfterSync              // it is durable, and nobody has been told
+	crashAtSend                 // a message is about to leave
+)
+
+var _ mesh.Environment = (*process)(nil)
+
+func (w *world) newProcess(m *machine) *process {
+	p := &process{w: w, m: m, tasks: map[*task]struct{}{}, rng: rand.New(rand.NewPCG(w.rng.Uint64(), 1))}
+	if m != nil {
+		m.lives++
+		p.id = m.index + 1 + m.lives*64
+	}
+	return p
+}
+
+// happens runs an event on the process, and then lets those go on who waited for
+// what it has done.
+func (p *process) happens(do func()) {
+	defer p.survive()
+	do()
+	p.poll()
+}
+
+// survive ends an event that was cut short by a crash of its own process.
+func (p *process) survive() {
+	if r := recover(); r != nil && r != (killed{}) {
+		panic(r)
+	}
+}
+
+// poll looks who can go on.
+func (p *process) poll() {
+	if p.gone || p.w.time < p.pausedUntil {
+		return
+	}
+	for i := 0; i < len(p.ctxs); i++ {
+		c := p.ctxs[i]
+		if c.err == nil {
+			select {
+			case <-c.Context.Done():
+				c.end(c.Context.Err())
+			default:
+			}
+		}
+		if c.err != nil {
+			p.ctxs = append(p.ctxs[:i], p.ctxs[i+1:]...)
+			i--
+		}
+	}
+	for _, t := range p.order {
+		if t.waiting && t.received() {
+			t.waiting = false
+			p.resumeLater(t)
+		}
+	}
+	for _, l := range p.loops {
+		l.poll()
+	}
+}
+
+// end lets nothing happen on the process any more.
+func (p *process) end() {
+	p.gone = true
+	for _, t := range append([]*task(nil), p.order...) {
+		if t != p.w.running { // which ends when it gives the world the word
+			t.stop()
+		}
+	}
+	p.tasks, p.order, p.loops, p.timers, p.ctxs = map[*task]struct{}{}, nil, nil, nil, nil
+}
+
+// Now implements mesh.Environment. A process may be paused just before.
+func (p *process) Now() quorum.Instant {
+	if p.pauseIn > 0 && p.w.running != nil {
+		if p.pauseIn--; p.pauseIn == 0 {
+			p.w.count("pause within a step")
+			p.pause(p.pauseFor)
+			p.sleep(p.pauseFor)
+		}
+	}
+	return p.m.now()
+}
+
+// pause stops all that happens on the process for a while.
+func (p *process) pause(d time.Duration) {
+	p.w.tracef("%s: paused for %v", p.m.name, d)
+	p.pausedUntil = p.w.time + d
+}
+
+// About implements mesh.Environment.
+func (p *process) About() quorum.Instant { return p.m.now() }
+
+// Wall implements mesh.Environment.
+func (p *process) Wall() int64 { return p.m.wall() }
+
+// Until implements mesh.Environment.
+func (p *process) Until(t time.Time) time.Duration { return time.Duration(t.UnixNano() - p.m.wall()) }
+
+// Random implements mesh.Environment.
+func (p *process) Random() uint64 { return p.rng.Uint64() }
+
+// Go implements mesh.Environment.
+func (p *process) Go(run func()) { p.begin(run) }
+
+// Wait implements mesh.Environment.
+func (p *process) Wait(until quorum.Instant, a, b, c <-chan struct{}) {
+	t := p.w.running
+	if t == nil || t.on != p {
+		panic("sim: only a task of the process can wait")
+	}
+	t.a, t.b, t.c, t.until = a, b, c, until
+	if t.received() {
+		return
+	}
+	if until != 0 {
+		if p.m.now() >= until {
+			return
+		}
+		p.timer(until, func() {
+			if t.waiting && t.until == until && p.m.now() >= until {
+				t.waiting = false
+				p.resumeLater(t)
+			}
+		})
+	}
+	t.waiting = true
+	t.yield()
+	t.a, t.b, t.c, t.until = nil, nil, nil, 0
+}
+
+// loop is a task that runs steps.
+type loop struct {
+	on     *process
+	task   *task
+	stop   <-chan struct{}
+	idle   bool // between two steps
+	woken  bool // a step is due
+	queued bool // and will come
+	ended  bool
+	next   quorum.Instant
+	timer  quorum.Instant // of the one timer that counts; 0 for none
+}
+
+// Loop implements mesh.Environment.
+func (p *process) Loop(stop <-chan struct{}, step func() quorum.Instant, ended func()) (run, wake func()) {
+	l := &loop{on: p, stop: stop, woken: true}
+	run = func() {
+		p.loops = append(p.loops, l)
+		p.begin(func() {
+			l.task = p.w.running
+			for !isClosed(stop) {
+				l.woken = false
+				l.next = step()
+				l.arm()
+				l.idle = true
+				l.wake()
+				l.task.yield()
+				l.idle = false
+			}
+			l.ended = true
+			ended()
+		})
+	}
+	return run, func() {
+		l.woken = true
+		l.wake()
+	}
+}
+
+// wake has the step that is due run in a moment.
+func (l *loop) wake() {
+	if !l.idle || !l.woken || l.queued || l.on.gone {
+		return
+	}
+	l.queued = true
+	p := l.on
+	p.w.after(time.Duration(p.w.rng.IntN(30_000)), evLoop, p, func() {
+		l.queued = false
+		p.resume(l.task)
+	})
+}
+
+// poll wakes a loop that is to stop.
+func (l *loop) poll() {
+	if l.idle && !l.ended && isClosed(l.stop) {
+		l.woken = true
+		l.wake()
+	}
+}
+
+// arm has a timer for the next step, unless an earlier one will see to it.
+func (l *loop) arm() {
+	if l.timer != 0 && l.timer <= l.next {
+		return
+	}
+	at := l.next
+	l.timer = at
+	l.on.timer(at, func() {
+		if l.timer != at {
+			return
+		}
+		l.timer = 0
+		if l.on.m.now() < l.next {
+			l.arm()
+			return
+		}
+		l.woken = true
+		l.wake()
+	})
+}
+
+// deadlineContext is a context with a deadline in virtual time.
+type deadlineContext struct {
+	context.Context // the parent
+	at              time.Time
+	done            chan struct{}
+	err             error
+}
+
+func (c *deadlineContext) Deadline() (time.Time, bool) { return c.at, true }
+func (c *deadlineContext) Done() <-chan struct{}       { return c.done }
+func (c *deadlineContext) Err() error                  { return c.err }
+
+func (c *deadlineContext) end(err error) {
+	if c.err == nil {
+		c.err = err
+		close(c.done)
+	}
+}
+
+// WithDeadline implements mesh.Environment.
+func (p *process) WithDeadline(parent context.Context, at quorum.Instant) (context.Context, context.CancelFunc) {
+	c := &deadlineContext{Context: parent, done: make(chan struct{}), at: time.Unix(0, p.m.wall()+int64(at.Sub(p.m.now())))}
+	if err := parent.Err(); err != nil {
+		c.end(err)
+	}
+	p.ctxs = append(p.ctxs, c)
+	p.timer(at, func() { c.end(context.DeadlineExceeded) })
+	return c, func() { c.end(context.Canceled) }
+}
+
+// timer is something to do at a time by the machine's clock.
+type timer struct {
+	at     quorum.Instant
+	number uint64
+	do     func()
+}
+
+// timerQueue is a binary heap by time, and number.
+type timerQueue []timer
+
+func (a *timer) before(b *timer) bool {
+	return a.at < b.at || a.at == b.at && a.number < b.number
+}
+
+func (q *timerQueue) push(t timer) {
+	h := append(*q, t)
+	for i := len(h) - 1; i > 0; {
+		parent := (i - 1) / 2
+		if !h[i].before(&h[parent]) {
+			break
+		}
+		h[i], h[parent] = h[parent], h[i]
+		i = parent
+	}
+	*q = h
+}
+
+func (q *timerQueue) pop() timer {
+	h := *q
+	top := h[0]
+	last := len(h) - 1
+	h[0] = h[last]
+	h[last] = timer{}
+	h = h[:last]
+	for i := 0; ; {
+		child := 2*i + 1
+		if child >= last {
+			break
+		}
+		if child+1 < last && h[child+1].before(&h[child]) {
+			child++
+		}
+		if !h[child].before(&h[i]) {
+			break
+		}
+		h[i], h[child] = h[child], h[i]
+		i = child
+	}
+	*q = h
+	return top
+}
+
+// timer has something done at a time by the machine's clock.
+func (p *process) timer(at quorum.Instant, do func()) {
+	if p.gone {
+		return
+	}
+	p.w.number++
+	p.timers.push(timer{at, p.w.number, do})
+	p.arm()
+}
+
+// arm has the world come back when the first timer is due.
+func (p *process) arm() {
+	if len(p.timers) == 0 {
+		return
+	}
+	at, ok := p.m.trueTime(p.timers[0].at)
+	if !ok || p.armed != 0 && p.armed <= at {
+		return
+	}
+	p.armed = max(at, 1)
+	armed := p.armed
+	p.w.after(at-p.w.time, evTimer, p, func() {
+		if p.armed == armed {
+			p.armed = 0
+		}
+		now := p.m.now()
+		for len(p.timers) > 0 && p.timers[0].at <= now {
+			t := p.timers.pop()
+			t.do()
+		}
+		p.arm()
+	})
+}
+
+// clockChanged looks anew when timers are due.
+func (p *process) clockChanged() {
+	p.armed = 0
+	p.arm()
+}
+
+// OpenStore implements mesh.Environment.
+func (p *process) OpenStore(dir string, options local.Options) (*local.Store, error) {
+	return p.m.disk.open(p, dir, options)
+}
+
+// Commit implements mesh.Environment: it takes the time of an fsync, and is where
+// crashes like to come.
+func (p *process) Commit(store *local.Store, batch *local.Batch) error {
+	p.crash(crashBeforeWrite)
+	before, after := p.m.disk.latency()
+	p.sleep(before)
+	p.crash(crashBeforeSync)
+	if err := store.Commit(batch, true); err != nil {
+		return err
+	}
+	p.sleep(after)
+	p.crash(crashAfterSync)
+	return nil
+}
+
+// crash crashes the process if this is the point where it is to. It does not
+// return then.
+func (p *process) crash(at crashPoint) {
+	if p.crashAt != at || p.gone {
+		return
+	}
+	if p.crashIn--; p.crashIn > 0 {
+		return
+	}
+	p.w.count(crashNames[at])
+	p.m.crash()
+	panic(killed{})
+}
+
+var crashNames = [...]string{
+	crashBeforeWrite: "crash before a write", crashBeforeSync: "crash before an fsync",
+	crashAfterSync: "crash after an fsync", crashAtSend: "crash at a send",
+}
+
+// Listen implements mesh.Environment.
+func (p *process) Listen(conf transport.Config) (mesh.Network, error) { return p.w.net.listen(p, conf) }
+
+// Observer implements mesh.Environment.
+func (p *process) Observer() mesh.Observer { return watcher{p} }
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}

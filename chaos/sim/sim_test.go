@@ -1,0 +1,83 @@
+package sim
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"actormesh/chaos/script"
+)
+
+var (
+	firstSeed = flag.Uint64("sim.seed", 1, "first seed of TestWild")
+	seeds     = flag.Int("sim.seeds", 12, "how many seeds TestWild runs")
+	traced    = flag.Bool("sim.trace", false, "print what happens")
+)
+
+func options(seed uint64) Options {
+	o := Options{Seed: seed}
+	if *traced {
+		o.Trace = func(format string, args ...any) { fmt.Printf(format+"\n", args...) }
+	}
+	return o
+}
+
+func run(t *testing.T, plan *script.Plan, o Options) *Result {
+	t.Helper()
+	r, err := Run(plan, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// TestWild runs scripts that are drawn from seeds, each twice: the second run must
+// be the first one again, event by event.
+func TestWild(t *testing.T) {
+	saw := map[string]int{}
+	for seed := *firstSeed; seed < *firstSeed+uint64(*seeds) && !t.Failed(); seed++ {
+		plan := script.Expand(Wild(seed), seed)
+		r := run(t, plan, options(seed))
+		if len(r.Findings) > 0 {
+			t.Errorf("%v\nrun it again with: go test ./chaos/sim -run TestWild -sim.seeds 1 -sim.trace -sim.seed %d", r, seed)
+		}
+		for name, n := range r.Saw {
+			saw[name] += n
+		}
+		if again := run(t, plan, Options{Seed: seed}); again.Hash != r.Hash || again.Events != r.Events {
+			t.Errorf("seed %d: two runs differ: %v\n%v", seed, r, again)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(saw)) {
+		t.Logf("%8d %s", saw[name], name)
+	}
+}
+
+// TestReplays runs the scripts of testdata, each of which failed once: its first
+// line says why.
+func TestReplays(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.chaos")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(f), ".chaos"), func(t *testing.T) {
+			text, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := script.Parse(string(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r := run(t, script.Expand(s, s.Seed), options(s.Seed)); len(r.Findings) > 0 {
+				t.Error(r)
+			}
+		})
+	}
+}

@@ -1,0 +1,187 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"actormesh/chaos/sim/disk"
+	"actormesh/chaos/workload"
+)
+
+// world is everything in a run: the machines, the network between them, the
+// clients, and what is still to happen. One event happens at a time.
+type world struct {
+	rng    *rand.Rand
+	time   time.Duration // true time, since the run began
+	zero   time.Duration // when the plan's time began
+	queue  eventQueue
+	number uint64 // of the last event
+	hash   uint64 // of all that has happened
+	events uint64
+
+	machines []*machine
+	clients  *process // no node: where the clients' tasks run
+	net      network
+	running  *task // nil between tasks
+
+	facts      facts
+	waiting    []armed         // faults that wait for a step of a handover
+	bands      []workload.Band // what was done
+	limit      time.Duration   // when faults are over
+	calm       bool            // no faults any more
+	blame      map[int]bool    // machines whose processes may end by themselves
+	clonesMade bool
+	clocksOff  bool         // a clock was past the bound: only writes are safe
+	liars      map[int]bool // machines whose disk has lied
+	disks      disk.Counts
+
+	open    []*exchange // calls of clients under way
+	history workload.History
+	finals  []*workload.Final
+
+	counts   map[string]int
+	findings []string
+	trace    func(format string, args ...any) // nil for none
+}
+
+func newWorld(seed uint64) *world {
+	w := &world{rng: rand.New(rand.NewPCG(seed, 0x6d657368)), counts: map[string]int{}, facts: newFacts(), blame: map[int]bool{}, liars: map[int]bool{}}
+	w.net.init()
+	return w
+}
+
+// event is something that happens at a time: to a process, or, if it is nil, to
+// the world.
+type event struct {
+	at     time.Duration
+	number uint64
+	kind   uint8 // of what, for the trace's hash
+	on     *process
+	do     func()
+}
+
+// The kinds of events.
+const (
+	evWorld uint8 = iota + 1
+	evTimer
+	evResume
+	evLoop
+	evMessage
+	evFault
+)
+
+// eventQueue is a binary heap by time, and number.
+type eventQueue []event
+
+func (a *event) before(b *event) bool {
+	return a.at < b.at || a.at == b.at && a.number < b.number
+}
+
+func (q *eventQueue) push(e event) {
+	h := append(*q, e)
+	i := len(h) - 1
+	for i > 0 {
+		parent := (i - 1) / 2
+		if !h[i].before(&h[parent]) {
+			break
+		}
+		h[i], h[parent] = h[parent], h[i]
+		i = parent
+	}
+	*q = h
+}
+
+func (q *eventQueue) pop() event {
+	h := *q
+	top := h[0]
+	last := len(h) - 1
+	h[0] = h[last]
+	h[last] = event{}
+	h = h[:last]
+	for i := 0; ; {
+		child := 2*i + 1
+		if child >= last {
+			break
+		}
+		if child+1 < last && h[child+1].before(&h[child]) {
+			child++
+		}
+		if !h[child].before(&h[i]) {
+			break
+		}
+		h[i], h[child] = h[child], h[i]
+		i = child
+	}
+	*q = h
+	return top
+}
+
+// after has something happen in a while: on a process, unless it is gone by then.
+func (w *world) after(d time.Duration, kind uint8, on *process, do func()) {
+	w.number++
+	w.queue.push(event{w.time + max(d, 0), w.number, kind, on, do})
+}
+
+// run lets the world go on until a time, or until a check has failed.
+func (w *world) run(until time.Duration) {
+	for len(w.queue) > 0 && w.queue[0].at <= until && len(w.findings) == 0 {
+		e := w.queue.pop()
+		w.time = e.at
+		p := e.on
+		switch {
+		case p == nil:
+			w.note(uint64(e.kind))
+			e.do()
+			continue
+		case p.gone:
+			continue
+		case w.time < p.pausedUntil:
+			w.number++
+			e.at, e.number = p.pausedUntil, w.number
+			w.queue.push(e)
+			continue
+		}
+		w.note(uint64(e.kind) | uint64(p.id)<<8)
+		p.happens(e.do)
+	}
+	w.time = max(w.time, until)
+}
+
+// since returns the time since the plan's began.
+func (w *world) since() time.Duration { return w.time - w.zero }
+
+// note adds something to the hash of all that has happened.
+func (w *world) note(what uint64) {
+	w.events++
+	w.hash = mix(w.hash^uint64(w.time), what+0x9e3779b97f4a7c15)
+}
+
+func mix(a, b uint64) uint64 {
+	a ^= b
+	a *= 0xff51afd7ed558ccd
+	a ^= a >> 32
+	a *= 0xc4ceb9fe1a85ec53
+	return a ^ a>>29
+}
+
+func (w *world) count(what string) { w.counts[what]++ }
+
+// broken reports what must not be. The first such thing ends the run.
+func (w *world) broken(format string, args ...any) {
+	w.findings = append(w.findings, fmt.Sprintf("at %v: ", w.time)+fmt.Sprintf(format, args...))
+}
+
+func (w *world) tracef(format string, args ...any) {
+	if w.trace != nil {
+		w.trace("%12.6f "+format, append([]any{w.time.Seconds()}, args...)...)
+	}
+}
+
+// chance reports true once in n.
+func (w *world) chance(n int) bool { return w.rng.IntN(n) == 0 }
+
+// between returns a duration between two.
+func (w *world) between(a, b time.Duration) time.Duration {
+	return a + time.Duration(w.rng.Int64N(int64(b-a)+1))
+}
