@@ -197,16 +197,16 @@ func (c *checker) owners() {
 	owner := map[term]*Event{}
 	for i := range c.run.History {
 		e := &c.run.History[i]
-		f, ok := fence(e.Reply.Fence)
-		if !e.Code.final() || e.Replayed || e.Owner == "" || !ok {
+		slot, epoch, ok := Term(c.run.Plan, e)
+		if !ok {
 			continue
 		}
-		t := term{ring.SlotOf(c.run.Plan.Slots, "", HostName(e.Actor.Kind), e.Actor.ID), f.Epoch}
+		t := term{slot, epoch}
 		switch first := owner[t]; {
 		case first == nil:
 			owner[t] = e
 		case first.Owner != e.Owner:
-			c.tell("two nodes answer in epoch %d of slot %d:\n%v\n%v", f.Epoch, t.slot, first, e)
+			c.tell("two nodes answer in epoch %d of slot %d:\n%v\n%v", epoch, slot, first, e)
 		}
 	}
 }

@@ -68,12 +68,16 @@ const checkTime = 30 * time.Second
 func (c *checker) linearizable() {
 	histories := c.histories()
 	for _, a := range c.actors {
+		told := len(c.found)
 		switch r := porcupine.CheckOperationsTimeout(model(a.Kind), histories[a], checkTime); r {
 		case porcupine.Ok:
 		case porcupine.Illegal:
 			c.tell("no order of the %d calls of %v explains all answers", len(histories[a]), a)
 		default:
 			c.tell("whether an order of the %d calls of %v explains all answers was not found in %v", len(histories[a]), a, checkTime)
+		}
+		for i := told; i < len(c.found); i++ {
+			c.found[i].Actor = a
 		}
 	}
 }

@@ -57,6 +57,7 @@ func compareActors(a, b script.Actor) int {
 type Finding struct {
 	Check string // which check found it
 	Text  string
+	Actor script.Actor // whose history cannot be explained; none for other checks
 }
 
 // String returns the check and the text.
@@ -88,7 +89,7 @@ func Check(r *Run) []Finding {
 		c.check, c.told = check.name, 0
 		check.run()
 		if c.told > maxFindings {
-			c.found = append(c.found, Finding{c.check, fmt.Sprintf("and %d more", c.told-maxFindings)})
+			c.found = append(c.found, Finding{Check: c.check, Text: fmt.Sprintf("and %d more", c.told-maxFindings)})
 		}
 	}
 	return c.found
@@ -151,6 +152,6 @@ func newChecker(r *Run) *checker {
 
 func (c *checker) tell(format string, args ...any) {
 	if c.told++; c.told <= maxFindings {
-		c.found = append(c.found, Finding{c.check, fmt.Sprintf(format, args...)})
+		c.found = append(c.found, Finding{Check: c.check, Text: fmt.Sprintf(format, args...)})
 	}
 }
