@@ -123,6 +123,30 @@ func TestFactsEndWithTheirBoot(t *testing.T) {
 	}
 }
 
+// TestFactsOfAnEarlierRow does not take an owner for active in a row by what it
+// says of the one before: the sets that are still to be sealed would be dropped.
+func TestFactsOfAnEarlierRow(t *testing.T) {
+	c := newPair(t)
+	slot := quorum.SlotID(slices.IndexFunc(c.view.Slots, func(r ring.Row) bool { return r.Owner() == 2 }))
+	view := c.view.Clone()
+	view.Epoch = 2
+	view.Slots[slot].Epoch, view.Slots[slot].From = 2, [][]ring.NodeID{{1, 3}}
+	c.view = view
+	for _, test := range []struct {
+		epoch  quorum.Epoch
+		active bool
+	}{{1, false}, {2, true}} {
+		f := facts{Boot: 7, Seq: uint64(test.epoch), Active: []slotBallot{{slot, quorum.Ballot{Epoch: test.epoch, Boot: 7}}}}
+		if err := c.Step(2, 2, ControlFacts, f.encode()); err != nil {
+			t.Fatal(err)
+		}
+		in := c.gather(2)
+		if _, active := in.Active[ring.SlotID(slot)]; active != test.active {
+			t.Errorf("its owner says that it serves epoch %d, the row is of 2: active %t", test.epoch, active)
+		}
+	}
+}
+
 // TestLeavingNodeWaits leaves only when a majority of those who are left have
 // the view on disk.
 func TestLeavingNodeWaits(t *testing.T) {

@@ -47,6 +47,28 @@ func TestShardRandom(t *testing.T) {
 	}
 }
 
+// TestShardReplays runs a seed twice: whatever happens, happens again. Otherwise a
+// failure could not be looked at.
+func TestShardReplays(t *testing.T) {
+	for seed := uint64(1); seed <= 4; seed++ {
+		conf := confOf(seed)
+		worlds := [2]*world{newWorldOf(t, seed, conf), newWorldOf(t, seed, conf)}
+		for at := time.Duration(0); at < conf.faults; at += 10 * time.Millisecond {
+			var now [2]string
+			for i, w := range worlds {
+				w.run(at)
+				now[i] = fmt.Sprint(w.events, " events, ", w.seen)
+			}
+			if now[0] != now[1] {
+				t.Fatalf("seed %d, at %v: %s, and the second time %s", seed, at, now[0], now[1])
+			}
+		}
+		if worlds[0].seen["lost"] == 0 {
+			t.Errorf("seed %d: no owner was lost", seed)
+		}
+	}
+}
+
 // rareEvents are what the seeds together must reach, for otherwise the checks
 // prove little.
 var rareEvents = []string{
