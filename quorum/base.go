@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"actormesh/quorum/mutant"
 )
 
 // Base is an actor folded: all that its records up to LSN have left, apart from
@@ -158,7 +160,7 @@ func (b *Base) Answered(id RequestID) (a Answer, found, forgotten bool) {
 		}
 		return Answer{}, false, id.Number < s.Low
 	case id.Source != "":
-		return Answer{}, false, id.Number <= b.Received[id.Source]
+		return Answer{}, false, id.Number <= b.Received[id.Source] && !mutant.On(mutant.SendTwice)
 	}
 	return Answer{}, false, false
 }
@@ -177,6 +179,9 @@ func (b *Base) AppendTo(out []byte, split bool) []byte {
 	out = appendBytes(out, b.State)
 	out = appendUint(out, uint64(b.OwnKeys))
 	ids := slices.SortedFunc(maps.Keys(b.Sessions), func(x, y SessionID) int { return slices.Compare(x[:], y[:]) })
+	if mutant.On(mutant.FoldLosesAnswers) {
+		ids = nil
+	}
 	out = appendUint(out, uint64(len(ids)))
 	for _, id := range ids {
 		s := b.Sessions[id]
@@ -189,7 +194,7 @@ func (b *Base) AppendTo(out []byte, split bool) []byte {
 			out = s.Answers[i].Answer.AppendTo(out)
 		}
 	}
-	if split {
+	if split || mutant.On(mutant.FoldLosesMarks) {
 		out = appendUint(appendUint(out, 0), 0)
 	} else {
 		out = appendMarks(appendMarks(out, b.Received), b.Sent)

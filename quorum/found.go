@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"actormesh/quorum/mutant"
 )
 
 // A founding makes the first view, where there are no voters yet that could
@@ -333,7 +335,7 @@ func (f *Founding) stepYes(now Instant, from NodeID, m *FoundMessage) {
 	switch {
 	case len(m.Set) != f.expect || !slices.Contains(m.Set, f.self.Start.Node):
 		return
-	case len(f.state.Set) == 0:
+	case len(f.state.Set) == 0 || mutant.On(mutant.FoundTwice) && !slices.Equal(f.state.Set, m.Set):
 		f.yes(slices.Clone(m.Set))
 	case !slices.Equal(f.state.Set, m.Set):
 		f.refuse(from)

@@ -1,6 +1,10 @@
 package quorum
 
-import "slices"
+import (
+	"slices"
+
+	"actormesh/quorum/mutant"
+)
 
 // lead is the owner's part of a slot at one ballot.
 //
@@ -81,6 +85,9 @@ func (p progressState) String() string {
 // startLeading begins to rule at the ballot of the newest row.
 func (s *Slot) startLeading(now Instant) {
 	ballot := Ballot{s.row.Epoch, s.env.Boot}
+	if mutant.On(mutant.BootReused) {
+		ballot.Boot = 1
+	}
 	kept, rounds := false, roundState{}
 	if old := s.lead; old != nil {
 		if old.ballot == ballot {
@@ -112,7 +119,12 @@ func (s *Slot) stopLeading() {
 }
 
 // sets returns the row's set and every earlier one.
-func (s *Slot) sets() [][]NodeID { return append([][]NodeID{s.row.Replicas}, s.row.From...) }
+func (s *Slot) sets() [][]NodeID {
+	if mutant.On(mutant.FromIgnored) {
+		return [][]NodeID{s.row.Replicas}
+	}
+	return append([][]NodeID{s.row.Replicas}, s.row.From...)
+}
 
 // sealees returns the nodes of all sets, in order.
 func (s *Slot) sealees() []NodeID {
@@ -128,7 +140,7 @@ func (s *Slot) sealees() []NodeID {
 // `from`.
 func (l *lead) rowChanged(now Instant, s *Slot) {
 	switch {
-	case l.phase == phaseFetching && !slices.Contains(s.sealees(), l.best):
+	case l.phase == phaseFetching && !slices.Contains(s.sealees(), l.best) && !mutant.On(mutant.FetchFromRemoved):
 		l.phase = phaseSealing // who has no part in the slot any more deletes its log
 		l.sealed(now, s)
 	case l.phase == phaseSealing:
@@ -195,7 +207,7 @@ func (l *lead) sealed(now Instant, s *Slot) {
 		l.open(s)
 		return
 	}
-	if l.kept { // somebody ruled in between
+	if l.kept && !mutant.On(mutant.KeptAlways) { // somebody ruled in between
 		l.kept = false
 		s.event(SlotEvent{Kind: SlotLost, Ballot: l.ballot})
 	}
@@ -473,7 +485,11 @@ func (l *lead) advance(s *Slot) {
 	match := buf[:0]
 	for _, id := range s.row.Replicas {
 		if id == s.env.Self {
-			match = append(match, s.sync.lsn) // the promise was written before
+			lsn := s.sync.lsn // the promise was written before
+			if mutant.On(mutant.CommitUnsynced) {
+				lsn = s.log.Last().LSN
+			}
+			match = append(match, lsn)
 			continue
 		}
 		for _, p := range l.peers {
@@ -482,9 +498,16 @@ func (l *lead) advance(s *Slot) {
 			}
 		}
 	}
+	if mutant.On(mutant.LearnersCount) {
+		for _, p := range l.peers {
+			if p.learner {
+				match = append(match, p.match)
+			}
+		}
+	}
 	slices.Sort(match)
-	lsn := match[len(match)-Majority(len(match))]
-	if lsn <= s.commit || lsn < l.barrier {
+	lsn := match[len(match)-Majority(len(s.row.Replicas))]
+	if lsn <= s.commit || lsn < l.barrier && !mutant.On(mutant.OldCommits) {
 		return // the barrier is the first entry of this ballot
 	}
 	s.learnCommit(lsn)
@@ -494,7 +517,7 @@ func (l *lead) advance(s *Slot) {
 // activate begins to serve when the barrier is committed and durable here, so
 // that the store holds what an activation is to be loaded from.
 func (l *lead) activate(s *Slot) {
-	if l.phase == phaseOpening && s.Applied() >= l.barrier {
+	if l.phase == phaseOpening && (s.Applied() >= l.barrier || mutant.On(mutant.ActiveEarly)) {
 		l.phase = phaseActive
 		s.event(SlotEvent{Kind: SlotActive, Ballot: l.ballot, Kept: l.kept})
 	}
@@ -530,7 +553,11 @@ func (l *lead) confirm(s *Slot) {
 		}
 	}
 	slices.Sort(rounds)
-	if r := rounds[len(rounds)-Majority(len(rounds))]; r > l.rounds.confirmed {
+	need := Majority(len(rounds))
+	if mutant.On(mutant.RoundOfOne) {
+		need = 1
+	}
+	if r := rounds[len(rounds)-need]; r > l.rounds.confirmed {
 		l.rounds.confirmed = r
 		s.event(SlotEvent{Kind: SlotConfirmed, Ballot: l.ballot})
 	}
@@ -640,9 +667,9 @@ func (s *Slot) LeaseUntil() Instant {
 	}
 	return s.env.Leases.HeldUntil(s.env.Self, s.row.Replicas, func(id NodeID) bool {
 		if id == s.env.Self {
-			return s.promise.Ballot == s.lead.ballot
+			return s.promise.Ballot == s.lead.ballot || mutant.On(mutant.OwnLease)
 		}
-		return s.lead.took[id]
+		return s.lead.took[id] || mutant.On(mutant.AnyLease)
 	})
 }
 

@@ -3,6 +3,8 @@ package quorum
 import (
 	"slices"
 	"time"
+
+	"actormesh/quorum/mutant"
 )
 
 // MaxDrift is how much faster or slower than true time a node's clock may run,
@@ -14,6 +16,9 @@ const MaxDrift = 0.01
 // the slowest owner's count ends before the fastest replica's: at least
 // 2ρT/(1+ρ), ρ being the bound on the drift of each clock.
 func LeaseMargin(term time.Duration, drift float64) time.Duration {
+	if mutant.On(mutant.NoMargin) {
+		return 0
+	}
 	return time.Duration(2*drift/(1+drift)*float64(term)) + time.Millisecond
 }
 
@@ -43,10 +48,14 @@ type heardBeat struct {
 // before it knows nothing, so it is quiet for one term. A term of 0 turns leases
 // off: nothing is granted, nothing is held, and no seal waits.
 func NewLeases(now Instant, term time.Duration, drift float64) *Leases {
+	quiet := now.Add(term)
+	if mutant.On(mutant.RestartGrants) {
+		quiet = now
+	}
 	return &Leases{
 		term:    term,
 		margin:  LeaseMargin(term, drift),
-		quiet:   now.Add(term),
+		quiet:   quiet,
 		granted: map[NodeID]Instant{},
 		heard:   map[NodeID]heardBeat{},
 		held:    map[NodeID]Instant{},
@@ -66,7 +75,7 @@ func (l *Leases) Hear(now Instant, from NodeID, boot Boot, epoch Epoch) bool {
 	}
 	h.epoch = max(h.epoch, epoch)
 	l.heard[from] = h
-	if l.term == 0 || now < l.quiet || epoch < l.seals {
+	if l.term == 0 || now < l.quiet || epoch < l.seals && !mutant.On(mutant.SealedStillGrants) {
 		return false
 	}
 	l.granted[from] = now.Add(l.term)
@@ -80,7 +89,7 @@ func (l *Leases) Sealed(epoch Epoch) { l.seals = max(l.seals, epoch) }
 // ballot of next's, in a slot whose promised owner is the node promised (0 if
 // none). It must be asked when the promise is made, not when the seal came.
 func (l *Leases) Bound(self, promised, next NodeID, epoch Epoch) Instant {
-	if l.term == 0 || promised == 0 || promised == next || promised == self {
+	if l.term == 0 || promised == 0 || promised == next || promised == self || mutant.On(mutant.LeaseAtOnce) {
 		return 0
 	}
 	if l.heard[promised].epoch >= epoch {

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"actormesh/quorum/mutant"
 )
 
 // The view register decides the view of epoch e+1 by single-decree Paxos among
@@ -162,6 +164,9 @@ func NewRegister(self Start, saved *RegisterState, seed uint64) *Register {
 	}
 	r.proposal.idle()
 	r.telling.resend = Never
+	if mutant.On(mutant.PromiseForgotten) {
+		r.state.Promised, r.state.Accepted, r.state.Value = Number{}, Number{}, Decree{}
+	}
 	if own, found := r.state.startOf(self.Node); found && own.rulesOut(self) {
 		r.refuse(own.Start)
 	}
@@ -285,7 +290,7 @@ func (r *Register) step(now Instant, from NodeID, m *RegisterMessage) {
 		if m.Start.Node == r.self.Node && m.Start.rulesOut(r.self) {
 			r.refuse(m.Start)
 		}
-	case m.Kind == RegisterLearn && newer >= 0:
+	case m.Kind == RegisterLearn && (newer >= 0 || mutant.On(mutant.OlderView)):
 		r.stepLearn(now, from, m)
 	case newer > 0:
 		r.send(from, RegisterMessage{Kind: RegisterAsk})
@@ -341,7 +346,7 @@ func (r *Register) stepLearn(now Instant, from NodeID, m *RegisterMessage) {
 	if m.View.Version != m.Version || m.View.check() != nil {
 		return
 	}
-	if m.Version.Compare(r.state.View.Version) > 0 {
+	if newer := m.Version.Compare(r.state.View.Version); newer > 0 || newer < 0 && mutant.On(mutant.OlderView) {
 		r.adopt(now, m.View)
 	}
 	r.answer(from, RegisterMessage{Kind: RegisterStored})
@@ -408,7 +413,13 @@ func (r *Register) nextSeq() uint64 {
 }
 
 // answer sends what rests on the state: when that is durable.
-func (r *Register) answer(to NodeID, m RegisterMessage) { r.hold(r.nextSeq(), to, m) }
+func (r *Register) answer(to NodeID, m RegisterMessage) {
+	need := r.nextSeq()
+	if mutant.On(mutant.PromiseUnsynced) {
+		need = 0
+	}
+	r.hold(need, to, m)
+}
 
 // send sends what rests on nothing.
 func (r *Register) send(to NodeID, m RegisterMessage) { r.hold(0, to, m) }

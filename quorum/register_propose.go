@@ -3,6 +3,8 @@ package quorum
 import (
 	"fmt"
 	"slices"
+
+	"actormesh/quorum/mutant"
 )
 
 // proposal is the state of this node's own proposal for the next view.
@@ -72,6 +74,9 @@ func (r *Register) prepare(now Instant) {
 	round := max(p.number.Round, p.highest.Round, r.state.Promised.Round) + 1
 	p.active, p.asking = true, false
 	p.number = Number{round, r.self.Boot, r.self.Node}
+	if mutant.On(mutant.NumberReused) {
+		p.number.Boot = 1
+	}
 	p.promises, p.accepted = nil, nil
 	p.attempts++
 	p.retry = Never
@@ -127,7 +132,7 @@ func (r *Register) resendTo(id NodeID) {
 // counts reports whether a promise is of the newest process of its voter.
 func (p *proposal) counts(v promise) bool {
 	i, found := findStart(p.known, v.from)
-	return found && p.known[i] == v.start
+	return found && (p.known[i] == v.start || mutant.On(mutant.PromiseOfAnyStart))
 }
 
 func (r *Register) stepPromise(now Instant, from NodeID, m *RegisterMessage) {
@@ -146,7 +151,7 @@ func (r *Register) stepPromise(now Instant, from NodeID, m *RegisterMessage) {
 			r.send(v.from, RegisterMessage{Kind: RegisterRefused, Start: p.known[i]})
 		}
 	}
-	if n >= Majority(len(r.state.View.Voters)) {
+	if n >= Majority(len(r.state.View.Voters)) || mutant.On(mutant.LiveMajority) && n >= Majority(len(p.promises)) {
 		r.ask(now)
 	}
 }
@@ -158,7 +163,7 @@ func (r *Register) ask(now Instant) {
 	var highest Number
 	value := p.own
 	for i, v := range p.promises {
-		if v.accepted.Compare(highest) > 0 {
+		if v.accepted.Compare(highest) > 0 && !mutant.On(mutant.ValueIgnored) {
 			highest, value = v.accepted, &p.promises[i].value
 		}
 	}
@@ -184,7 +189,7 @@ func (r *Register) stepAccepted(now Instant, from NodeID, m *RegisterMessage) {
 		return
 	}
 	p.accepted = append(p.accepted, from)
-	if len(p.accepted) < Majority(len(r.state.View.Voters)) {
+	if len(p.accepted) < Majority(len(r.state.View.Voters)) && !mutant.On(mutant.LiveMajority) {
 		return
 	}
 	told := slices.Concat(r.state.View.Voters, p.value.Voters)

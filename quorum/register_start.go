@@ -1,6 +1,10 @@
 package quorum
 
-import "slices"
+import (
+	"slices"
+
+	"actormesh/quorum/mutant"
+)
 
 // registration is how far this start is registered. See the argument at the top
 // of register.go.
@@ -48,7 +52,7 @@ func (r *Register) stepStart(from NodeID, m *RegisterMessage) {
 		return
 	}
 	if r.state.Starts[i].Start != m.Start {
-		late := !r.state.Accepted.IsZero()
+		late := !r.state.Accepted.IsZero() && !mutant.On(mutant.LateUnmarked)
 		if late {
 			r.stats.Late++
 		}
@@ -83,10 +87,10 @@ func (r *Register) stepTaken(now Instant, from NodeID, m *RegisterMessage) {
 // knowledge. To report a value that was proposed under a number is always
 // right, whoever accepted it; and to promise more is, too.
 func (r *Register) takeOver(now Instant, m *RegisterMessage) {
-	if !r.state.View.IsVoter(r.self.Node) || r.mayVote() {
+	if !r.state.View.IsVoter(r.self.Node) || r.mayVote() || mutant.On(mutant.TakeoverSkipped) {
 		return
 	}
-	if m.Promised.Compare(r.state.Promised) > 0 {
+	if m.Promised.Compare(r.state.Promised) > 0 && !mutant.On(mutant.NumberReused) {
 		r.state.Promised = m.Promised
 		r.save()
 	}

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+
+	"actormesh/quorum/mutant"
 )
 
 // Version orders views: by incarnation, which only an operator's recovery from
@@ -88,6 +90,9 @@ type Number struct {
 
 // Compare orders numbers: -1, 0 or +1.
 func (n Number) Compare(m Number) int {
+	if mutant.On(mutant.EqualBallot) {
+		return cmp.Compare(n.Round, m.Round)
+	}
 	return cmp.Or(cmp.Compare(n.Round, m.Round), cmp.Compare(n.Boot, m.Boot), cmp.Compare(n.Node, m.Node))
 }
 

@@ -1,10 +1,14 @@
 package quorum
 
+import "actormesh/quorum/mutant"
+
 // The acceptor's part of the register: what it promises and accepts, and when
 // it refuses.
 
 // mayVote reports whether this start may promise and accept.
-func (r *Register) mayVote() bool { return r.registration.done || r.registration.mayVote }
+func (r *Register) mayVote() bool {
+	return r.registration.done || r.registration.mayVote || mutant.On(mutant.UnregisteredVoter)
+}
 
 // superseded answers a request of a process that must not run, and reports
 // whether it did.
@@ -44,7 +48,8 @@ func (r *Register) stepAccept(now Instant, from NodeID, m *RegisterMessage) {
 		return
 	case m.View.Version != next || m.View.check() != nil || checkStarts(m.Starts) != nil:
 		return
-	case m.Number.Compare(r.state.Promised) < 0 || !r.state.coveredBy(m.Starts):
+	case m.Number.Compare(r.state.Promised) < 0 && !mutant.On(mutant.LowAccept),
+		!r.state.coveredBy(m.Starts) && !mutant.On(mutant.StartsUncovered):
 		r.nack(from, m)
 		return
 	}

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"actormesh/quorum/mutant"
 )
 
 // Row is what a view says of one slot.
@@ -263,13 +265,18 @@ func (s *Slot) SetRow(now Instant, view Epoch, row Row) {
 // discard deletes the log of a slot in which this node has no part any more,
 // by a view that is not older than its promise. The promise stays. (Discard)
 func (s *Slot) discard() {
-	if s.view == 0 || s.row.names(s.env.Self) || s.promise.Ballot.Epoch > s.view || s.log.Last().LSN == 0 {
+	older := s.promise.Ballot.Epoch > s.view && !mutant.On(mutant.StaleDiscard)
+	if s.view == 0 || s.row.names(s.env.Self) || older || s.log.Last().LSN == 0 {
 		return
 	}
 	s.write(Write{Kind: WriteDiscard, Slot: s.id})
 	s.log = NewLog(Position{}, 0, nil)
 	s.commit, s.follow, s.senders = 0, followState{}, nil
 	s.cutSync(0)
+	if mutant.On(mutant.PromiseDiscarded) {
+		s.promise = Promise{}
+		s.write(Write{Kind: WritePromise, Slot: s.id})
+	}
 }
 
 // Step takes a message. It reports nothing: what a message does not fit is
@@ -305,7 +312,9 @@ func (s *Slot) stepSeal(now Instant, from NodeID, m *Message) {
 		// A view that this node knows has replaced the sender; it will hear.
 		s.refuse(from, m.Ballot, Promise{Ballot{Epoch: s.row.Epoch}, s.row.Owner()})
 	default:
-		s.env.Leases.Sealed(m.Ballot.Epoch)
+		if !mutant.On(mutant.WaitingStillGrants) {
+			s.env.Leases.Sealed(m.Ballot.Epoch)
+		}
 		if s.wait.ballot.Less(m.Ballot) {
 			s.wait = waitingSeal{m.Ballot, from, now}
 		}
@@ -344,14 +353,16 @@ func (s *Slot) take(ballot Ballot, owner NodeID) {
 // stepAppend takes an append if its ballot is not below the promise. Taking it
 // is a promise of its ballot. (Take)
 func (s *Slot) stepAppend(now Instant, from NodeID, m *Message) {
-	if m.Ballot.Less(s.promise.Ballot) {
+	if m.Ballot.Less(s.promise.Ballot) && !mutant.On(mutant.LowAppend) {
 		s.refuse(from, m.Ballot, s.promise)
 		return
 	}
 	if s.lead != nil && s.lead.ballot == m.Ballot {
 		return // a stranger with this node's ballot
 	}
-	s.take(m.Ballot, from)
+	if !mutant.On(mutant.AppendNoPromise) {
+		s.take(m.Ballot, from)
+	}
 	if m.At.LSN >= s.log.Base().LSN && !s.log.holds(m.At) {
 		at, ok := s.log.match(m.At)
 		if !ok {
@@ -464,7 +475,8 @@ func (s *Slot) learnCommit(lsn LSN) {
 // its ballot is the promised one: a log that answered a seal must not be mixed
 // with what came after.
 func (s *Slot) stepFetch(from NodeID, m *Message) {
-	if m.Ballot != s.promise.Ballot || s.sync.promise != s.promise || from != s.promise.Owner {
+	sealed := m.Ballot == s.promise.Ballot && s.sync.promise == s.promise && from == s.promise.Owner
+	if !sealed && !mutant.On(mutant.FetchByAnyone) {
 		if m.Ballot.Less(s.promise.Ballot) {
 			s.refuse(from, m.Ballot, s.promise)
 		}
@@ -517,7 +529,7 @@ func (s *Slot) Staged(now Instant, from NodeID, ballot Ballot, state SlotState, 
 		return false
 	}
 	log := NewLog(state.Base, state.BaseHash, state.Tail)
-	if log.Last().Compare(s.log.Last()) < 0 || log.Last().LSN < s.commit {
+	if (log.Last().Compare(s.log.Last()) < 0 || log.Last().LSN < s.commit) && !mutant.On(mutant.OvertakenSnapshot) {
 		return false // it was overtaken: what it lacks may have been acknowledged
 	}
 	owner := from
@@ -545,7 +557,9 @@ func (s *Slot) Staged(now Instant, from NodeID, ballot Ballot, state SlotState, 
 // if that is less, and calls gone for each entry that the memory loses. Entries
 // up to the base are folded, or can be found with their actors in the store.
 func (s *Slot) Forget(lsn LSN, gone func(actor ActorKey, at LSN, bytes int)) {
-	lsn = min(lsn, s.Applied())
+	if !mutant.On(mutant.FoldUncommitted) {
+		lsn = min(lsn, s.Applied())
+	}
 	for k := s.log.Base().LSN + 1; k <= lsn; k++ {
 		gone(s.log.at(k).Actor, k, int(s.log.sizes[k-s.log.Base().LSN-1]))
 	}
@@ -601,16 +615,19 @@ func (s *Slot) Persisted(now Instant, seq uint64) {
 // answer sends the promised owner what it is owed and what is durable.
 func (s *Slot) answer() {
 	f := &s.follow
-	if s.sync.promise != s.promise {
+	if s.sync.promise != s.promise && !mutant.On(mutant.SealUnsynced) {
 		return // Persisted comes here again
 	}
-	if f.promised && len(s.sync.marks) == 0 && !s.sync.dirty {
+	if f.promised && (len(s.sync.marks) == 0 && !s.sync.dirty || mutant.On(mutant.SealUnsynced)) {
 		f.promised = false
 		s.send(s.promise.Owner, Message{Kind: MsgPromise, Ballot: s.promise.Ballot, At: s.log.Last()})
 	}
 	if f.ack {
 		pending := len(s.sync.marks) > 0 || s.sync.dirty
 		lsn := min(f.matched, s.sync.lsn)
+		if mutant.On(mutant.AckUnsynced) {
+			lsn = f.matched
+		}
 		if pending && lsn == f.acked {
 			return // the end of the write will bring more
 		}

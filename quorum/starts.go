@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+
+	"actormesh/quorum/mutant"
 )
 
 // A start table holds, for every member, the newest start that is known of it.
@@ -35,7 +37,8 @@ func (s Start) join(t Start) Start {
 // rules out reports whether whoever knows of s must refuse the start t of the
 // same node.
 func (s Start) rulesOut(t Start) bool {
-	return t.Boot < s.Boot || t.Boot == s.Boot && t.Nonce != s.Nonce
+	return t.Boot < s.Boot && !mutant.On(mutant.OldBootVotes) ||
+		t.Boot == s.Boot && t.Nonce != s.Nonce && !mutant.On(mutant.CopyVotes)
 }
 
 // String returns "node.boot", and the nonce after it.

@@ -3,6 +3,8 @@ package quorum
 import (
 	"fmt"
 	"time"
+
+	"actormesh/quorum/mutant"
 )
 
 // NodeID names a member of the mesh for the protocol: the random, non-zero
@@ -112,4 +114,9 @@ type Promise struct {
 }
 
 // Majority returns how many of n make a majority of n.
-func Majority(n int) int { return n/2 + 1 }
+func Majority(n int) int {
+	if mutant.On(mutant.HalfMajority) {
+		return (n + 1) / 2
+	}
+	return n/2 + 1
+}

@@ -1,14 +1,19 @@
 package ring
 
-import "slices"
+import (
+	"slices"
+
+	"actormesh/quorum/mutant"
+)
 
 // failOver moves every slot whose owner is dead or stuck to another of its
 // replicas, where that can help, and reports whether it moved any.
 func (p *planner) failOver() (moved bool) {
 	for s := range p.next.Slots {
 		row := &p.next.Slots[s]
-		stuck := p.in.Stuck[SlotID(s)] && !p.active(s)
-		if !stuck && !p.dead(row.Owner()) {
+		stuck := p.in.Stuck[SlotID(s)] && !p.active(s) && !mutant.On(mutant.StuckStays)
+		dead := p.dead(row.Owner()) && !mutant.On(mutant.DeadOwns)
+		if !stuck && !dead {
 			continue
 		}
 		if !p.canSeal(row) {

@@ -3,6 +3,8 @@ package ring
 import (
 	"cmp"
 	"slices"
+
+	"actormesh/quorum/mutant"
 )
 
 func sortMembers(members []Member) {
@@ -21,6 +23,7 @@ func (p *planner) updateMembers() {
 		switch {
 		case known:
 			p.next.Members[i] = m
+		case mutant.On(mutant.JoinIgnored):
 		case len(p.next.Members) == MaxMembers:
 			p.wait("%d members are the most there can be", MaxMembers)
 		default:

@@ -3,6 +3,8 @@ package ring
 import (
 	"fmt"
 	"slices"
+
+	"actormesh/quorum/mutant"
 )
 
 // Bounds on what one view may change, so that most slots serve at any time. A
@@ -135,7 +137,7 @@ func (p *planner) healthy(m *Member) bool {
 func (p *planner) dropFrom() {
 	for s := range p.next.Slots {
 		row := &p.next.Slots[s]
-		if len(row.From) > 0 && p.active(s) {
+		if len(row.From) > 0 && (p.active(s) || mutant.On(mutant.FromClearedEarly)) {
 			row.From = nil
 		}
 	}

@@ -14,7 +14,11 @@
 // nodes share it between goroutines.
 package ring
 
-import "slices"
+import (
+	"slices"
+
+	"actormesh/quorum/mutant"
+)
 
 // Member is one node of the cluster as the view knows it.
 type Member struct {
@@ -78,6 +82,9 @@ func (r *Row) replaced(replicas []NodeID, e Epoch) Row {
 		if !sameSet(set, replicas) && !slices.ContainsFunc(next.From, listed) {
 			next.From = append(next.From, slices.Sorted(slices.Values(set)))
 		}
+	}
+	if n := len(next.From); n > 1 && mutant.On(mutant.FromLastOnly) {
+		next.From = next.From[n-1:]
 	}
 	for _, id := range r.Learners {
 		if !slices.Contains(replicas, id) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"actormesh/quorum"
+	"actormesh/quorum/mutant"
 )
 
 // actor is an activation: a running instance's mailbox and memory. The instance
@@ -252,7 +253,7 @@ func (s *Shard) admit(now quorum.Instant, a *actor, p *pending) {
 		a.mailbox = append(a.mailbox, p)
 		return
 	}
-	if twin := a.pending[keyOf(c.Request)]; twin != nil {
+	if twin := a.pending[keyOf(c.Request)]; twin != nil && !mutant.On(mutant.DuplicateRuns) {
 		s.join(twin, c)
 		return
 	}
@@ -322,7 +323,7 @@ func (s *Shard) LookedUp(now quorum.Instant, l Lookup, answer quorum.Answer, fou
 		return
 	}
 	p.lookup = false
-	if found {
+	if found && !mutant.On(mutant.AnswerForgotten) {
 		delete(a.pending, requestKey{name: l.Key})
 		a.mailbox = slices.DeleteFunc(a.mailbox, func(q *pending) bool { return q == p })
 		for _, c := range p.calls {
@@ -342,7 +343,7 @@ func (s *Shard) pumpSlot(now quorum.Instant, sl *slot) {
 // pump begins the actor's next turn, if it may. It is called after all that may
 // leave an activation with nothing to do, which is idle then.
 func (s *Shard) pump(now quorum.Instant, a *actor) {
-	for a.phase == active && a.running == nil && len(a.mailbox) > 0 && s.mayBegin(now, a) {
+	for a.phase == active && (a.running == nil || mutant.On(mutant.TwoTurns)) && len(a.mailbox) > 0 && s.mayBegin(now, a) {
 		p := a.mailbox[0]
 		a.mailbox = a.mailbox[:copy(a.mailbox, a.mailbox[1:])]
 		if s.expirePending(now, a, p) {
@@ -360,7 +361,7 @@ func (s *Shard) mayBegin(now quorum.Instant, a *actor) bool {
 	if !sl.serving || !sl.quiesce.until.IsZero() || a.mailbox[0].lookup {
 		return false
 	}
-	if s.cfg.Lease == 0 || now < sl.q.LeaseUntil() {
+	if s.cfg.Lease == 0 || now < sl.q.LeaseUntil() || mutant.On(mutant.LapsedTurns) {
 		return true
 	}
 	if !sl.lapsed {
@@ -396,7 +397,7 @@ func (s *Shard) TurnDone(now quorum.Instant, r *TurnResult) {
 		return // abandoned
 	}
 	sl := a.slot
-	if !sl.serving {
+	if !sl.serving && !mutant.On(mutant.UnservedTurn) {
 		a.held = r
 		return
 	}
@@ -406,7 +407,7 @@ func (s *Shard) TurnDone(now quorum.Instant, r *TurnResult) {
 		r = deadLetter(r)
 	}
 	sl.wall = max(sl.wall, r.Wall)
-	if r.Err != nil || r.Code != CodeOK {
+	if (r.Err != nil || r.Code != CodeOK) && !mutant.On(mutant.ErrorKeepsState) {
 		a.reload = true
 	}
 	id := p.call().Request
@@ -423,7 +424,7 @@ func (s *Shard) TurnDone(now quorum.Instant, r *TurnResult) {
 			o.Reply = r.Reply
 		}
 		w := waiting{lsn: p.seen, calls: p.calls, outcome: o}
-		if p.seen <= sl.q.Commit() {
+		if p.seen <= sl.q.Commit() || mutant.On(mutant.ReadUncommitted) {
 			s.leave(now, sl, w)
 		} else {
 			sl.wait(w)
@@ -451,6 +452,11 @@ func (s *Shard) record(now quorum.Instant, a *actor, p *pending, r *TurnResult) 
 		rec.Sends = a.number(r.Sends)
 	}
 	data := rec.AppendTo(make([]byte, 0, len(r.State)+len(r.Reply)+128))
+	if mutant.On(mutant.HalfRecord) {
+		half := rec
+		half.Sends = nil
+		data = half.AppendTo(nil)
+	}
 	if len(data) > s.cfg.RecordBytes {
 		a.reload = true
 		a.outbox.undone(rec.SendsDone)
@@ -460,6 +466,10 @@ func (s *Shard) record(now quorum.Instant, a *actor, p *pending, r *TurnResult) 
 	s.settled(a, p)
 	o.Fence = s.append(a, &rec, data)
 	o.LSN = o.Fence.LSN
+	if mutant.On(mutant.ReplyEarly) {
+		s.finishAll(p.calls, o)
+		p.calls = nil
+	}
 	sl.wait(waiting{lsn: o.LSN, calls: p.calls, outcome: o, wrote: true})
 	if len(rec.Sends) > 0 {
 		a.outbox.add(o.LSN, rec.Sends)

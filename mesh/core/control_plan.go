@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"actormesh/quorum"
+	"actormesh/quorum/mutant"
 	"actormesh/ring"
 )
 
@@ -243,6 +244,9 @@ func (c *Control) isDead(now quorum.Instant, p *peer) bool {
 		c.plan.at = min(c.plan.at, wait)
 		return false
 	}
+	if mutant.On(mutant.DeafCoordinator) {
+		return true
+	}
 	id := ring.NodeID(p.id)
 	near := map[quorum.NodeID]bool{}
 	for i := range c.view.Slots {
@@ -264,7 +268,7 @@ func (c *Control) isDead(now quorum.Instant, p *peer) bool {
 // addFacts adds what one node knows, where it is about the rows of this view.
 func (c *Control) addFacts(in *ring.Input, from quorum.NodeID, f *facts, quiesced []slotBallot) {
 	row := func(s quorum.SlotID, epoch quorum.Epoch) *ring.Row {
-		if int(s) >= len(c.view.Slots) || c.view.Slots[s].Epoch != ring.Epoch(epoch) {
+		if int(s) >= len(c.view.Slots) || c.view.Slots[s].Epoch != ring.Epoch(epoch) && !mutant.On(mutant.StaleReport) {
 			return nil
 		}
 		return &c.view.Slots[s]

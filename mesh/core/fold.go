@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"actormesh/quorum"
+	"actormesh/quorum/mutant"
 )
 
 // The log of a slot is kept in memory from its base on, and a short tail above
@@ -71,6 +72,9 @@ func (sl *slot) queueFold(actor quorum.ActorKey, u *unfolded, since quorum.LSN) 
 }
 
 func (s *Shard) fold(sl *slot, actor quorum.ActorKey) {
+	if mutant.On(mutant.NeverFolds) {
+		return
+	}
 	u := sl.unfolded[actor]
 	u.folding, u.records, u.bytes = true, 0, 0
 	base, hash := sl.q.Log().BaseHash()

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"actormesh/quorum"
+	"actormesh/quorum/mutant"
 )
 
 // actorList is a list of activations, in the order in which they came to it.
@@ -78,7 +79,7 @@ func (s *Shard) leaveIdle(a *actor) {
 func (s *Shard) sweep(now quorum.Instant) {
 	for _, timeout := range s.timeouts() {
 		l := s.idle[timeout]
-		for a := l.first; a != nil && now >= a.usedAt.Add(timeout); {
+		for a := l.first; a != nil && now >= a.usedAt.Add(timeout) && !mutant.On(mutant.NeverIdle); {
 			next := a.next
 			s.passivate(a)
 			a = next
@@ -111,7 +112,7 @@ func (s *Shard) makeRoom(now quorum.Instant) bool {
 // in the store, for the next activation is loaded from there. A call that comes
 // from now on waits for the next activation.
 func (s *Shard) passivate(a *actor) bool {
-	if a.base.LSN > a.slot.q.Applied() {
+	if a.base.LSN > a.slot.q.Applied() && !mutant.On(mutant.PassivateEarly) {
 		return false
 	}
 	s.leaveIdle(a)
@@ -128,7 +129,7 @@ func (s *Shard) Deactivated(now quorum.Instant, id ActivationID) {
 		return
 	}
 	s.remove(a)
-	if len(a.mailbox) == 0 {
+	if len(a.mailbox) == 0 || mutant.On(mutant.DyingDrops) {
 		return
 	}
 	next := s.activate(now, a.slot, a.key)

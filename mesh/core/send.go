@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"actormesh/quorum"
+	"actormesh/quorum/mutant"
 )
 
 // outbox is what an activation does about its actor's sends: each goes to its
@@ -88,7 +89,7 @@ func (s *Shard) deliver(now quorum.Instant, a *actor) {
 		switch {
 		case t.going:
 			going++
-		case t.lsn > a.slot.q.Commit() || going >= sendGoingMost:
+		case t.lsn > a.slot.q.Commit() && !mutant.On(mutant.SendEarly) || going >= sendGoingMost:
 		case now < t.retryAt:
 			wait = true
 		default:

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"actormesh/quorum"
+	"actormesh/quorum/mutant"
 )
 
 // ShardConfig is what a shard must know. Zero values mean what DESIGN.md §8 says.
@@ -289,7 +290,8 @@ func (s *Shard) Persisted(now quorum.Instant, seq uint64) {
 
 // Beat takes a heartbeat: its sender knows the view of epoch.
 func (s *Shard) Beat(now quorum.Instant, from quorum.NodeID, boot quorum.Boot, epoch quorum.Epoch, seq uint64) {
-	granted := s.env.Enabled && s.env.Leases.Hear(now, from, boot, epoch)
+	enabled := s.env.Enabled || mutant.On(mutant.UnregisteredGrants)
+	granted := enabled && s.env.Leases.Hear(now, from, boot, epoch)
 	s.out.Verdicts = append(s.out.Verdicts, BeatVerdict{from, seq, granted})
 	s.tickBusy(now) // a seal may have waited for this
 }
@@ -297,6 +299,9 @@ func (s *Shard) Beat(now quorum.Instant, from quorum.NodeID, boot quorum.Boot, e
 // Lease says that a peer answered the heartbeat that this node sent at sent with
 // a lease.
 func (s *Shard) Lease(now quorum.Instant, peer quorum.NodeID, sent quorum.Instant) {
+	if mutant.On(mutant.LeaseFromReceipt) {
+		sent = now
+	}
 	s.env.Leases.Grant(peer, sent)
 	lapsed := s.lapsed
 	s.lapsed = nil

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"actormesh/quorum"
+	"actormesh/quorum/mutant"
 )
 
 // slot is one slot of a shard: its log, and what lives in it while this node
@@ -160,6 +161,9 @@ func (s *Shard) activated(now quorum.Instant, sl *slot, e *quorum.SlotEvent) {
 
 func (sl *slot) sortedActors() []*actor {
 	keys := slices.Sorted(maps.Keys(sl.actors))
+	if mutant.On(mutant.UnsortedActors) {
+		keys = slices.Collect(maps.Keys(sl.actors))
+	}
 	list := make([]*actor, len(keys))
 	for i, k := range keys {
 		list[i] = sl.actors[k]
@@ -226,7 +230,9 @@ func (s *Shard) committed(now quorum.Instant, sl *slot) {
 // node must be the owner, by its leases or by a round.
 func (s *Shard) leave(now quorum.Instant, sl *slot, w waiting) {
 	if until := sl.q.LeaseUntil(); now < until {
-		w.outcome.Until = until
+		if !mutant.On(mutant.ReplyUnchecked) {
+			w.outcome.Until = until
+		}
 		s.finishAll(w.calls, w.outcome)
 		return
 	}
