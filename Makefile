@@ -62,10 +62,11 @@ lint:
 	$(GO) run $(STATICCHECK) -checks inherit,ST1000,ST1005,ST1016,ST1020,ST1021,ST1022 ./...
 
 # A function that no program and no test reaches is dead. Below the public API
-# one that only tests reach is dead as well: a guard that nobody calls.
+# one that only tests reach is dead as well: a guard that nobody calls. TAGS are
+# build tags, for the mutant that is such a guard.
 dead:
-	@out=$$($(GO) run $(DEADCODE) -test ./...) || exit 1; \
-	unused=$$($(GO) run $(DEADCODE) -filter '^$(INTERNAL)' ./...) || exit 1; \
+	@out=$$($(GO) run $(DEADCODE) -tags '$(TAGS)' -test ./...) || exit 1; \
+	unused=$$($(GO) run $(DEADCODE) -tags '$(TAGS)' -filter '^$(INTERNAL)' ./...) || exit 1; \
 	test -z "$$out$$unused" || { echo "dead code:"; echo "$$out"; echo "$$unused"; exit 1; }
 
 arch:
@@ -76,3 +77,14 @@ tidy:
 
 clean-tree:
 	@.ci/clean-tree
+
+# mutants plants every bug of quorum/mutant in turn, and fails if one is caught by
+# nobody. mutants-write also puts who caught them into docs/HAZARDS.md.
+.PHONY: mutants mutants-write
+
+mutants:
+	$(GO) vet -tags mutant ./...
+	$(GO) run ./chaos/mutants
+
+mutants-write:
+	$(GO) run ./chaos/mutants -write
