@@ -62,6 +62,7 @@ type controlNode struct {
 	jammed   bool       // no slot becomes active here
 	restless bool       // no slot quiesces here
 	asked    int        // how often one was to
+	asks     int        // questions that it has put
 	last     quorum.LSN // of all its logs
 }
 
@@ -301,6 +302,7 @@ var questions uint64
 
 func (node *controlNode) question(a ControlAsk) {
 	n := node.net
+	node.asks++
 	for _, to := range n.nodes {
 		if to.addr != a.Addr || to.c == nil || n.cut[[2]quorum.NodeID{node.id, to.id}] || n.cut[[2]quorum.NodeID{to.id, node.id}] {
 			continue

@@ -534,3 +534,48 @@ func TestControlMessagesTruncated(t *testing.T) {
 		}
 	}
 }
+
+// TestDeadStaysDown has a node join while another is dead. To those who share its
+// slots since then it is as dead as to those who have found it so: it does not
+// come up, and its replicas are not kept for longer.
+func TestDeadStaysDown(t *testing.T) {
+	n := founded(t, 41, 4)
+	n.node(4).kill()
+	state := func() ring.MemberState {
+		m, _ := n.newest().Member(4)
+		return m.State
+	}
+	n.until(3*time.Second, "the death is noticed", func() bool { return state() == ring.Down })
+	died := n.now
+	n.run(time.Second)
+	n.add(5, 0, 1).start()
+	joined := false
+	n.until(8*time.Second, "the dead one is replaced", func() bool {
+		_, is := n.newest().Member(5)
+		if joined = joined || is; state() == ring.Up {
+			t.Fatalf("the dead member is up again\n%s", n)
+		}
+		for i := range n.newest().Slots {
+			if n.newest().Slots[i].Names(4) {
+				return false
+			}
+		}
+		return joined
+	})
+	if took := n.now.Sub(died); took > 7*time.Second { // 5 s of grace, and the work
+		t.Errorf("it took %v", took)
+	}
+}
+
+// TestJoiningIsPaced has a node ask to join where no majority is there to let it
+// in: it asks from time to time, and not as fast as it is answered.
+func TestJoiningIsPaced(t *testing.T) {
+	n := founded(t, 42, 3)
+	n.node(2).kill()
+	n.node(3).kill()
+	joiner := n.add(4, 0, 1).start()
+	n.run(6 * time.Second)
+	if most := 4 * int(6*time.Second/askPeriod); joiner.asks == 0 || joiner.asks > most {
+		t.Errorf("%d questions in 6 s, at most %d were to be", joiner.asks, most)
+	}
+}

@@ -133,7 +133,10 @@ func (c *Control) chooseTargets(now quorum.Instant) {
 		}
 		p.target = near[p.id] || len(v.Members) <= smallMesh
 		if wanted := p.target || central; wanted != p.wanted {
-			p.wanted, p.silent, p.heard = wanted, false, now
+			// Who is Down has been found so by those who listened; to begin to
+			// listen is no sign of life.
+			m, _ := v.Member(ring.NodeID(p.id))
+			p.wanted, p.silent, p.heard = wanted, m.State == ring.Down, now
 		}
 	}
 }
@@ -170,6 +173,9 @@ func (c *Control) Behind(now quorum.Instant, from quorum.NodeID, epoch quorum.Ep
 
 // see notes a mesh in which this node is no member yet.
 func (c *Control) see(now quorum.Instant, view *ring.View) {
+	if c.seen == nil {
+		c.joining.at = min(c.joining.at, now) // there is somebody to ask, at last
+	}
 	if c.seen == nil || view.Epoch > c.seen.Epoch {
 		c.seen = view
 	}
@@ -178,7 +184,6 @@ func (c *Control) see(now quorum.Instant, view *ring.View) {
 		return
 	}
 	c.founding = nil
-	c.joining.at = min(c.joining.at, now)
 }
 
 // stepView takes the view that somebody answered with.
