@@ -235,7 +235,9 @@ func (c *Control) gather(now quorum.Instant) ring.Input {
 // isDead reports whether a member is dead: this node does not hear it, and
 // nobody who shares a slot with it and is heard says that he does. So a member
 // that only this node cannot reach keeps what it has. Nor is it dead before it is
-// known who could take over best.
+// known who could take over best. Who is Down already stays so until this node
+// hears him: that somebody who has only begun to listen does not miss him yet is
+// no sign of life.
 func (c *Control) isDead(now quorum.Instant, p *peer) bool {
 	if !p.silent {
 		return false
@@ -248,6 +250,9 @@ func (c *Control) isDead(now quorum.Instant, p *peer) bool {
 		return true
 	}
 	id := ring.NodeID(p.id)
+	if m, _ := c.view.Member(id); m.State == ring.Down {
+		return true
+	}
 	near := map[quorum.NodeID]bool{}
 	for i := range c.view.Slots {
 		if row := &c.view.Slots[i]; row.Names(id) {
