@@ -129,7 +129,11 @@ func (c *Control) ownMember() ring.Member {
 }
 
 func (c *Control) ownJoin() *joinMessage {
-	return &joinMessage{Member: c.ownMember(), Start: c.cfg.Start, Returning: c.view != nil}
+	m := &joinMessage{Member: c.ownMember(), Start: c.cfg.Start}
+	if c.view != nil {
+		m.Knows = c.register.View().Version
+	}
+	return m
 }
 
 // shows reports whether the view has the member as it is. Whether it is Down is
@@ -237,6 +241,11 @@ func (c *Control) join(now quorum.Instant, m *joinMessage) *refusalMessage {
 		return nil
 	}
 	id := quorum.NodeID(m.Member.ID)
+	if m.Knows.Compare(c.register.View().Version) > 0 { // it is this node that must learn
+		c.foundAt(now, &m.Member)
+		c.Behind(now, id, m.Knows.Epoch)
+		return nil
+	}
 	if refusal := c.mayJoin(m); refusal != nil {
 		return refusal
 	}
@@ -265,7 +274,7 @@ func (c *Control) mayJoin(m *joinMessage) *refusalMessage {
 	if isMember(c.view, quorum.NodeID(m.Member.ID)) {
 		return nil
 	}
-	if m.Returning {
+	if m.Knows != (quorum.Version{}) {
 		return &refusalMessage{Text: ErrLeft.Error(), Left: true}
 	}
 	taken := func(o *ring.Member) *refusalMessage {

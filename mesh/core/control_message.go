@@ -37,9 +37,9 @@ func (k ControlKind) String() string {
 type joinMessage struct {
 	Member ring.Member
 	Start  quorum.Start
-	// Returning says that the node's disk was a member before: if it is none
-	// now, it has left for good.
-	Returning bool
+	// Knows is the newest view that the node has, zero for none. A disk that has
+	// one was a member: if it is none in a view as new, it has left for good.
+	Knows     quorum.Version
 	Forwarded bool // by another member
 }
 
@@ -47,7 +47,8 @@ func (m *joinMessage) encode() []byte {
 	w := newWriter()
 	w.member(&m.Member)
 	w.start(m.Start)
-	w.bool(m.Returning)
+	w.uint(uint64(m.Knows.Incarnation))
+	w.uint(uint64(m.Knows.Epoch))
 	w.bool(m.Forwarded)
 	return w
 }
@@ -56,7 +57,7 @@ func decodeJoin(b []byte) (m joinMessage, err error) {
 	r := newReader(b)
 	m.Member = r.member()
 	m.Start = r.start()
-	m.Returning = r.bool()
+	m.Knows = quorum.Version{Incarnation: uint32(r.uint(1<<32 - 1)), Epoch: quorum.Epoch(r.uint64())}
 	m.Forwarded = r.bool()
 	if quorum.NodeID(m.Member.ID) != m.Start.Node {
 		r.fail("a member %s with the start of %s", m.Member.ID, m.Start.Node)

@@ -579,3 +579,22 @@ func TestJoiningIsPaced(t *testing.T) {
 		t.Errorf("%d questions in 6 s, at most %d were to be", joiner.asks, most)
 	}
 }
+
+// TestJoinAsksWhoIsBehind has a node ask a member that has not heard yet that it
+// was let in. That member must not tell it that it has left.
+func TestJoinAsksWhoIsBehind(t *testing.T) {
+	n := founded(t, 43, 3)
+	for _, other := range []quorum.NodeID{1, 3} {
+		n.cut[[2]quorum.NodeID{other, 2}], n.cut[[2]quorum.NodeID{2, other}] = true, true
+	}
+	joiner := n.add(4, 0, 2, 1).start()
+	n.run(300 * time.Millisecond) // sooner than anybody is dead; only n4 can tell n2
+	if joiner.c == nil || joiner.c.View() == nil {
+		t.Fatalf("n4 has not joined: %v", joiner.stop)
+	}
+	clear(n.cut)
+	n.until(5*time.Second, "agreement", n.agreed)
+	if joiner.c == nil {
+		t.Errorf("n4 has stopped: %v", joiner.stop)
+	}
+}
