@@ -88,6 +88,9 @@ func (w *world) attempt(a *workload.Attempt) workload.Outcome {
 func (w *world) call(m *machine, call mesh.JSONCall) workload.Answer {
 	c := w.clients
 	c.sleep(w.between(latencyMin, latencyMax))
+	for m.left { // its clients were told to go elsewhere
+		m = w.machines[(m.index+1)%len(w.machines)]
+	}
 	p := m.process
 	if p == nil || p.node == nil {
 		return workload.Answer{Code: workload.Unreachable, Detail: "connection refused"}

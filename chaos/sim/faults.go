@@ -231,7 +231,7 @@ func (w *world) injectInto(f *script.Fault, m *machine) (undo func()) {
 	case script.Join:
 		m.start()
 	case script.Clone:
-		w.clone(m)
+		return w.clone(m)
 	case script.Leave, script.Drain:
 		w.retire(f, m)
 	case script.Calm:
@@ -247,7 +247,11 @@ func (w *world) crashSoon(m *machine) {
 		return
 	}
 	m.wanted = false
-	if at := crashPoint(w.rng.IntN(int(crashAtSend) + 1)); at != crashNowhere && p.node != nil {
+	at := crashPoint(w.rng.IntN(int(crashAtSend) + 1))
+	if m.torn {
+		at = crashBeforeSync
+	}
+	if at != crashNowhere && p.node != nil {
 		p.crashAt, p.crashIn = at, 1+w.rng.IntN(6)
 		w.after(200*time.Millisecond, evFault, nil, func() { // if it does not come to that
 			if m.process == p {

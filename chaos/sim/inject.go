@@ -61,14 +61,25 @@ func (m *machine) forget() {
 }
 
 // clone starts a second process from a copy of the machine's disk, at another
-// address, for as long as it is let.
-func (w *world) clone(m *machine) {
+// address. At the end one of them is left, on the disk of the one that was let in.
+func (w *world) clone(m *machine) func() {
 	twin := w.addMachine(m.name+"'", false)
 	twin.conf = m.conf
 	twin.conf.Listen = twin.addr
 	twin.disk.disk = m.disk.disk.Clone()
 	w.blame[twin.index], w.blame[m.index], w.clonesMade = true, true, true
 	twin.start()
+	return func() {
+		twin.wanted = false
+		twin.crash()
+		if n := w.facts.newest; n != nil {
+			if member, ok := memberNamed(n, m.conf.Name); ok && member.Addr == twin.addr {
+				m.crash()
+				m.disk.disk = twin.disk.disk // its promises and its log are the node's
+			}
+		}
+		m.start()
+	}
 }
 
 // setClock has a machine's clock go wrong.
@@ -98,7 +109,15 @@ func (w *world) disturb(f *script.Fault, m *machine) func() {
 	switch f.Mode {
 	case script.Full:
 		w.blame[m.index] = true
-		d.SetCapacity(1)
+		usage, err := d.GetDiskUsage("")
+		if err != nil {
+			return nil
+		}
+		room := uint64(64) // it fills up in the middle of a write
+		if w.chance(2) {
+			room = 8 << 20 // or slowly enough that the node can give way
+		}
+		d.SetCapacity(usage.UsedBytes + room)
 		return func() {
 			m.disk.disk.SetCapacity(0)
 			m.start()
@@ -122,20 +141,10 @@ func (w *world) disturb(f *script.Fault, m *machine) func() {
 		if damage(w.rng) {
 			w.count("pair damaged")
 		}
-		// A damaged disk is replaced: the node comes back as a new one.
-		w.after(w.between(time.Second, 3*time.Second), evFault, nil, func() {
-			m.crash()
-			m.forget()
-			m.disk.disk = m.disk.fresh()
-			m.start()
-		})
 	case script.Torn:
-		d.TearAtCrash()
-		return m.start
-	case script.Lose:
-		d.LieAboutSyncs(true)
-		w.liars[m.index] = true
-		return func() { m.disk.disk.LieAboutSyncs(false) }
+		m.torn = true
+		return func() { m.torn = false }
+	case script.Lose: // as every crash here does
 	}
 	return nil
 }
@@ -182,6 +191,7 @@ func (w *world) retire(f *script.Fault, m *machine) {
 		w.tracef("%s: %s: %v", m.name, f.Verb, err)
 		if err == nil {
 			w.count("node gone by " + string(f.Verb))
+			m.left = f.Verb == script.Leave
 		}
 		if m.process == p {
 			m.crash()

@@ -31,8 +31,9 @@ type machine struct {
 
 	process *process // nil while none runs
 	lives   int
-	wanted  bool  // that a process runs
-	ended   error // why the last process ended by itself
+	wanted  bool // that a process runs
+	left    bool // the mesh, for good
+	torn    bool // crashes come in the middle of a sync
 }
 
 // clock is a machine's: base at the true time since, from when on it goes at rate.
@@ -100,7 +101,7 @@ func (m *machine) start() {
 		return
 	}
 	w := m.w
-	m.wanted, m.ended = true, nil
+	m.wanted = true
 	p := w.newProcess(m)
 	m.process = p
 	w.tracef("%s: start %d", m.name, m.lives)
@@ -120,15 +121,27 @@ func (m *machine) start() {
 
 // exit is the end of a process by itself.
 func (m *machine) exit(p *process, err error) {
-	m.w.tracef("%s: ends by itself: %v", m.name, err)
-	m.w.count("process ended")
-	m.ended = err
+	w := m.w
+	w.tracef("%s: ends by itself: %v", m.name, err)
+	w.count("process ended")
 	m.process = nil
 	if err != nil && !m.w.mayEnd(m, err) {
 		m.w.broken("%s ended by itself: %v", m.name, err)
 	}
 	p.end()
 	m.w.gone(p)
+	m.disk.disk = m.disk.disk.Clone() // what it held open is let go
+	if m.wanted && (errors.Is(err, local.ErrDamaged) || w.clonesMade && err != nil) {
+		// The operator does what the error says.
+		m.w.count("directory wiped")
+		m.w.after(m.w.between(time.Second, 3*time.Second), evFault, nil, func() {
+			if m.process == nil && m.wanted {
+				m.forget()
+				m.disk.disk = m.disk.fresh()
+				m.start()
+			}
+		})
+	}
 }
 
 // crash ends the machine's process at once, and takes from the disk what a crash
@@ -189,10 +202,7 @@ func (e entropy) Read(b []byte) (int, error) {
 // mayEnd reports whether a process may end by itself: not without a cause that the
 // run has given it.
 func (w *world) mayEnd(m *machine, err error) bool {
-	if w.blame[m.index] {
-		return true
-	}
-	return errors.Is(err, mesh.ErrUsage) && w.clonesMade
+	return w.blame[m.index] || w.clonesMade && errors.Is(err, mesh.ErrUsage)
 }
 
 // configure makes the machines' configuration from a plan's header.

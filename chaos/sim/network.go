@@ -210,7 +210,7 @@ func (t *port) send(to quorum.NodeID, size int, arrive func(at *port)) error {
 		return transport.ErrNoPeer
 	}
 	t.travel(p.addr, size, false, func(at *port) {
-		if at.conf.Self == to && at.p.m.name == p.name && at.hears(t) {
+		if at.conf.Self == to && at.p.m.conf.Name == p.name && at.hears(t) {
 			arrive(at)
 		}
 	})
@@ -262,7 +262,7 @@ func (t *port) Call(ctx context.Context, to quorum.NodeID, c *transport.Call) (*
 			return
 		}
 		given := *c
-		from := transport.Caller{Hello: transport.Hello{Node: t.conf.Self, Name: t.p.m.name, Boot: t.conf.Boot}, Role: transport.RoleNode}
+		from := transport.Caller{Hello: transport.Hello{Node: t.conf.Self, Name: t.p.m.conf.Name, Boot: t.conf.Boot}, Role: transport.RoleNode}
 		at.conf.Handler.Call(from, &given, func(r *transport.Reply) {
 			at.travel(t.addr, len(r.Result), true, func(back *port) {
 				if back == t && reply == nil {
@@ -298,7 +298,7 @@ func (t *port) Ask(ctx context.Context, addr string, c transport.Control) (trans
 	}
 	var answer *transport.Control
 	done := make(chan struct{})
-	from := transport.Caller{Hello: transport.Hello{Node: t.conf.Self, Name: t.p.m.name, Boot: t.conf.Boot}, Role: transport.RoleNode}
+	from := transport.Caller{Hello: transport.Hello{Node: t.conf.Self, Name: t.p.m.conf.Name, Boot: t.conf.Boot}, Role: transport.RoleNode}
 	t.travel(addr, len(c.Body), true, func(at *port) {
 		at.p.begin(func() {
 			a := at.conf.Answer(from, c)

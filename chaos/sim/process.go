@@ -394,6 +394,12 @@ func (p *process) Commit(store *local.Store, batch *local.Batch) error {
 	p.crash(crashBeforeWrite)
 	before, after := p.m.disk.latency()
 	p.sleep(before)
+	if p.crashAt == crashBeforeSync && p.crashIn == 1 {
+		// Of what is written, and of what was before it, a part remains.
+		if err := store.Commit(batch, false); err != nil {
+			return err
+		}
+	}
 	p.crash(crashBeforeSync)
 	if err := store.Commit(batch, true); err != nil {
 		return err

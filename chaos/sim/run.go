@@ -134,9 +134,13 @@ func (w *world) live(plan *script.Plan, o Options) {
 		return
 	}
 	w.calm = true
+	w.run(w.time + quietTime)
 	w.readFinals(plan, w.time+finalTime)
 	w.run(w.time + finalTime + time.Second)
 }
+
+// quietTime is how long what was sent last may be under way.
+const quietTime = 3 * time.Second
 
 // finalTime is how long it may take to read the last states.
 const finalTime = 10 * time.Second

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"actormesh/chaos/script"
+	"actormesh/chaos/scripts"
 )
 
 var (
@@ -77,6 +78,29 @@ func TestReplays(t *testing.T) {
 			}
 			if r := run(t, script.Expand(s, s.Seed), options(s.Seed)); len(r.Findings) > 0 {
 				t.Error(r)
+			}
+		})
+	}
+}
+
+// TestScripts runs the project's scripts.
+func TestScripts(t *testing.T) {
+	for _, name := range scripts.Names() {
+		t.Run(name, func(t *testing.T) {
+			text, err := scripts.Text(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := script.Parse(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			plan := script.Expand(s, *firstSeed)
+			if plan.CheckEngine(script.Sim) != nil {
+				t.Skip("it needs another engine")
+			}
+			if r := run(t, plan, options(*firstSeed)); len(r.Findings) > 0 {
+				t.Errorf("%v\nrun it again with: go test ./chaos/sim -run TestScripts/%s -sim.trace -sim.seed %d", r, name, *firstSeed)
 			}
 		})
 	}

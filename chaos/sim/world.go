@@ -32,8 +32,7 @@ type world struct {
 	calm       bool            // no faults any more
 	blame      map[int]bool    // machines whose processes may end by themselves
 	clonesMade bool
-	clocksOff  bool         // a clock was past the bound: only writes are safe
-	liars      map[int]bool // machines whose disk has lied
+	clocksOff  bool // a clock was past the bound: only writes are safe
 	disks      disk.Counts
 
 	open    []*exchange // calls of clients under way
@@ -46,7 +45,7 @@ type world struct {
 }
 
 func newWorld(seed uint64) *world {
-	w := &world{rng: rand.New(rand.NewPCG(seed, 0x6d657368)), counts: map[string]int{}, facts: newFacts(), blame: map[int]bool{}, liars: map[int]bool{}}
+	w := &world{rng: rand.New(rand.NewPCG(seed, 0x6d657368)), counts: map[string]int{}, facts: newFacts(), blame: map[int]bool{}}
 	w.net.init()
 	return w
 }
