@@ -99,7 +99,7 @@ func (d *Disk) Engine() engine.Open {
 }
 
 // Crash returns the disk as a restart finds it after the power was lost: without a
-// random part of what was not synced. The store on the old one is not to be used
+// random part of what was not synced, or without any of it if rng is nil. The store on the old one is not to be used
 // any more; it is still to be closed, which the new one does not notice.
 func (d *Disk) Crash(rng *rand.Rand) *Disk {
 	d.mu.Lock()
@@ -107,9 +107,11 @@ func (d *Disk) Crash(rng *rand.Rand) *Disk {
 	d.counts.Crashes++
 	d.failSync = 0 // the store that is closed is nobody's
 	c := d.contents.clone()
-	kept := 100 * rng.IntN(2)
+	kept, n := 0, c.durable
+	if rng != nil {
+		kept, n = 100*rng.IntN(2), n+rng.IntN(len(c.history)-n+1)
+	}
 	if !d.pebble {
-		n := c.durable + rng.IntN(len(c.history)-c.durable+1)
 		at := c.lastSynced()
 		torn := d.tear && at >= 0
 		if torn {
@@ -259,6 +261,15 @@ func (d *Disk) fileSync(op errorfs.Op) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.sync()
+}
+
+// ReuseForWrite makes a new file instead, as it may: the one that would be reused
+// would escape the faults.
+func (d *Disk) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := d.Remove(oldname); err != nil {
+		return nil, err
+	}
+	return d.Create(newname, category)
 }
 
 // syncParents makes the directory itself durable, as Pebble does.
