@@ -99,7 +99,7 @@ func TestExpandCalls(t *testing.T) {
 			t.Errorf("two accounts may pay each other: %s", c.line())
 		}
 	}
-	if count[Counter] != 45*80+1 || count[Account] != 5*29 {
+	if count[Counter] != 45*77+1 || count[Account] != 5*29 {
 		t.Errorf("calls: %v", count)
 	}
 	for actor, n := range of {

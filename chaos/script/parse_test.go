@@ -60,7 +60,7 @@ func TestParse(t *testing.T) {
 	if len(s.Workloads) != 2 || s.Workloads[1] != want {
 		t.Errorf("the workloads are %+v", s.Workloads)
 	}
-	if s.Workloads[0].Until != 80*time.Second {
+	if s.Workloads[0].Until != 77*time.Second {
 		t.Errorf("a workload that says no end ends at %v", s.Workloads[0].Until)
 	}
 	if len(s.Random) != 1 || len(s.Random[0].Of) != 6 || s.Random[0].Every != (Span{time.Second, 4 * time.Second}) {

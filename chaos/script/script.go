@@ -39,6 +39,13 @@ func (h *Header) Names() []string {
 // Length is how long the whole run takes.
 func (h *Header) Length() time.Duration { return h.Time + h.Settle }
 
+// maxQuiet bounds Quiet.
+const maxQuiet = 3 * time.Second
+
+// Quiet is how long before its end no more calls are made, so that messages between
+// actors arrive before their last states are read.
+func (h *Header) Quiet() time.Duration { return min(maxQuiet, h.Settle/4) }
+
 // Check is one thing that must hold in the end, beside what must always hold.
 type Check struct {
 	Line int

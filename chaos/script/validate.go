@@ -20,7 +20,7 @@ func (p *parser) validate() {
 	}
 	for i := range s.Workloads {
 		if s.Workloads[i].Until < 0 {
-			s.Workloads[i].Until = s.Length()
+			s.Workloads[i].Until = s.Length() - s.Quiet()
 		}
 	}
 	for i := range s.Workloads {

@@ -20,8 +20,10 @@ type Client struct {
 	op    *Op
 	via   []string // of tries that remain
 	tries int
-	open  int  // attempts that have not ended
-	done  bool // an answer is there
+	open  int           // attempts that have not ended
+	done  bool          // an answer is there
+	now   time.Duration // when the last attempt ended
+	last  time.Duration // when calls end: what is late then is dropped
 	seen  map[script.Actor]int64
 	token map[script.Actor]int64
 }
@@ -33,7 +35,7 @@ func Clients(p *script.Plan) []*Client {
 	for _, call := range p.Calls {
 		c := byName[call.Client]
 		if c == nil {
-			c = &Client{name: call.Client, seen: map[script.Actor]int64{}, token: map[script.Actor]int64{}}
+			c = &Client{name: call.Client, last: p.Length() - p.Quiet(), seen: map[script.Actor]int64{}, token: map[script.Actor]int64{}}
 			byName[call.Client] = c
 			clients = append(clients, c)
 		}
@@ -48,8 +50,12 @@ func (c *Client) Name() string { return c.name }
 // Busy reports whether an attempt has not ended.
 func (c *Client) Busy() bool { return c.open > 0 }
 
-// Next returns when the next call begins; ok is false if there is none.
+// Next returns when the next call begins; ok is false if there is none. A client
+// that is late when the run is over drops what it had to call before.
 func (c *Client) Next() (at time.Duration, ok bool) {
+	for len(c.calls) > 0 && c.now > max(c.last, c.calls[0].At) {
+		c.calls = c.calls[1:]
+	}
 	if len(c.calls) == 0 {
 		return 0, false
 	}
@@ -130,11 +136,12 @@ const (
 // node, with the same id, if there is no answer yet.
 func (c *Client) End(a Attempt, o *Outcome) []Attempt {
 	c.open--
+	c.now = max(c.now, o.End)
 	if o.Code.final() {
 		c.done = true
 		c.learn(a.Op, o)
 	}
-	if c.done || c.open > 0 || len(c.via) == 0 || !o.Code.refused() && o.Code != Unknown {
+	if c.done || c.open > 0 || len(c.via) == 0 || c.now > c.last || !o.Code.refused() && o.Code != Unknown {
 		return nil
 	}
 	node := c.via[0]

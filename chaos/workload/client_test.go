@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"actormesh/chaos/script"
 )
@@ -69,6 +70,19 @@ func TestClientStops(t *testing.T) {
 		if next := c.End(storm[1], &Outcome{Code: code}); len(next) > 0 {
 			t.Errorf("after %s the client tries %s", code, names(next))
 		}
+	}
+}
+
+// A client that is late drops what it had to call before the end.
+func TestClientEnds(t *testing.T) {
+	c := clientsOf(t, "time 4s\nsettle 4s\nat 1s call a counter/0 add 5 id=x via=n1 then=n2\nat 2s call a counter/0 get id=y via=n1\n"+
+		"at 8s call a counter/0 get id=z via=n1")[0]
+	late := c.Begin()[0]
+	if next := c.End(late, &Outcome{Code: Unavailable, End: 7500 * time.Millisecond}); len(next) > 0 {
+		t.Errorf("when the run is over the client still tries %s", names(next))
+	}
+	if at, ok := c.Next(); !ok || at != 8*time.Second {
+		t.Errorf("the next call is at %v, %v", at, ok)
 	}
 }
 

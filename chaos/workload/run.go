@@ -122,6 +122,11 @@ func (o *operation) refused() bool {
 	return !slices.ContainsFunc(o.events, func(e *Event) bool { return !e.Code.refused() })
 }
 
+// reached reports whether an attempt reached a node.
+func (o *operation) reached() bool {
+	return slices.ContainsFunc(o.events, func(e *Event) bool { return e.Code != Unreachable })
+}
+
 func newChecker(r *Run) *checker {
 	c := &checker{run: r, byID: map[string]*operation{}, finals: map[script.Actor]*Journal{}, actors: Actors(r.Plan)}
 	for i := range r.History {

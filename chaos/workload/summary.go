@@ -39,7 +39,7 @@ func Recovered(r *Run) time.Duration {
 	last := LastFault(r)
 	var took time.Duration
 	for _, o := range newChecker(r).ops {
-		if o.answer == nil && o.began > last {
+		if o.answer == nil && o.began > last && o.reached() {
 			took = max(took, o.ended-last)
 		}
 	}
