@@ -16,7 +16,7 @@ UNITS  = $(filter-out %/chaos/e2e %/chaos/e2e/%,$(shell $(GO) list ./...))
 # the same, and say what they lack.
 RACE := $(shell test "$$($(GO) env CGO_ENABLED)" = 1 && command -v "$$($(GO) env CC | cut -d' ' -f1)" >/dev/null && echo -race)
 
-.PHONY: build test check demo bench bench-peers failover unit e2e fmt vet lint dead arch tidy clean-tree
+.PHONY: build test check demo bench bench-peers failover explore unit e2e fmt vet lint dead arch tidy clean-tree
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/ ./cmd/meshnode
@@ -38,6 +38,13 @@ e2e:
 # failover prints how long the actors of a killed owner are away.
 failover: build
 	$(GO) run ./chaos/failover --meshnode ./$(BIN)/meshnode
+
+# explore searches the protocols exhaustively, in about ten minutes, and then
+# finds the planted bugs; the tests search the beginning only. NAMES="..." picks
+# configurations, STATES=n their bound.
+explore:
+	$(GO) run ./chaos/explore/cmd $(if $(STATES),--states $(STATES)) $(NAMES)
+	$(if $(NAMES),,$(GO) run ./chaos/explore/cmd --mutants)
 
 bench: build
 	./$(BIN)/meshnode bench
