@@ -430,3 +430,20 @@ func crashSeed(t *testing.T, seed uint64, seen *crashCounts) {
 		}
 	}
 }
+
+// TestNewDirectoriesSurvive opens a store in directories that are not there, and
+// loses the power.
+func TestNewDirectoriesSurvive(t *testing.T) {
+	for _, dir := range []string{"data", "a/b/data", "/a/b/data"} {
+		fs := vfs.NewCrashableMem()
+		s := must(Open(dir, testOptions(fs, 1)))(t)
+		disk := s.Identity().Disk
+		crashed := fs.CrashClone(vfs.CrashCloneCfg{})
+		mustClose(t, s)
+		s = must(Open(dir, testOptions(crashed, 2)))(t)
+		if got := s.Identity(); got.Disk != disk || got.Boot != 2 {
+			t.Errorf("%s: %+v, want boot 2 of disk %v", dir, got, disk)
+		}
+		mustClose(t, s)
+	}
+}

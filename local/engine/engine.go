@@ -16,8 +16,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Open opens the engine in a directory that is there and locked, or makes a new
-// one if the directory has none.
+// Open opens the engine in a directory that is there, durably, and locked, or makes
+// a new one if the directory has none.
 type Open func(Config) (Engine, error)
 
 // Config is what a store tells the engine that it opens.

@@ -23,7 +23,6 @@
 package disk
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"path"
@@ -270,20 +269,4 @@ func (d *Disk) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCate
 		return nil, err
 	}
 	return d.Create(newname, category)
-}
-
-// syncParents makes the directory itself durable, as Pebble does.
-func (d *Disk) syncParents(dir string) error {
-	for parent := d.PathDir(dir); ; parent = d.PathDir(parent) {
-		f, err := d.OpenDir(parent)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(f.Sync(), f.Close()); err != nil {
-			return err
-		}
-		if parent == d.PathDir(parent) {
-			return nil
-		}
-	}
 }

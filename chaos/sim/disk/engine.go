@@ -18,12 +18,7 @@ import (
 // model is the engine of a disk that is not Pebble's.
 type model struct{ d *Disk }
 
-func (d *Disk) open(c engine.Config) (engine.Engine, error) {
-	if err := d.syncParents(c.Dir); err != nil {
-		return nil, err
-	}
-	return model{d}, nil
-}
+func (d *Disk) open(engine.Config) (engine.Engine, error) { return model{d}, nil }
 
 // corrupt is the error of a pair that does not verify.
 func (d *Disk) corrupt(p *pair) error {
