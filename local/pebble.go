@@ -123,7 +123,7 @@ func (e *pebbleEngine) setOptions(o Options) {
 	disk, e.healthChecks = vfs.WithDiskHealthChecks(s.fs, slowDiskThreshold, nil,
 		func(info vfs.DiskSlowInfo) { s.log.Warn("disk is slow", "what", info.String()) })
 	opts.FS = witnessedFS{disk, &s.witness}
-	opts.Lock = s.lock
+	opts.Lock = s.lock.(*pebble.Lock)
 	opts.EnsureDefaults()
 	e.opts = opts
 }

@@ -66,7 +66,7 @@ type Store struct {
 	log       *slog.Logger
 	retention time.Duration
 	engine    engine.Engine // nil until it is open
-	lock      *pebble.Lock
+	lock      io.Closer
 	witness   witness
 
 	commitMu sync.Mutex    // one commit at a time
@@ -126,16 +126,25 @@ func Open(dir string, o Options) (*Store, error) {
 	if err := makeDir(o.FS, dir); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	lock, err := pebble.LockDirectory(dir, o.FS)
-	if err != nil {
+	if err := s.lockDir(o); err != nil {
 		return nil, fmt.Errorf("open store %s: %w: %w", dir, ErrLocked, err)
 	}
-	s.lock = lock
 	if err := s.open(o); err != nil {
 		err = errors.Join(err, s.Close())
 		return nil, fmt.Errorf("open store %s: %w", dir, err)
 	}
 	return s, nil
+}
+
+// lockDir takes the directory's lock: as Pebble does it, which wants to know that
+// it was given back, or else as a simulated process, which just ends.
+func (s *Store) lockDir(o Options) (err error) {
+	if o.Engine != nil {
+		s.lock, err = s.fs.Lock(s.fs.PathJoin(s.dir, "LOCK"))
+		return err
+	}
+	s.lock, err = pebble.LockDirectory(s.dir, s.fs)
+	return err
 }
 
 // makeDir makes the directory and those above it that are missing, durably. Pebble

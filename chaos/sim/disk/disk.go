@@ -98,8 +98,9 @@ func (d *Disk) Engine() engine.Open {
 }
 
 // Crash returns the disk as a restart finds it after the power was lost: without a
-// random part of what was not synced, or without any of it if rng is nil. The store on the old one is not to be used
-// any more; it is still to be closed, which the new one does not notice.
+// random part of what was not synced, or without any of it if rng is nil. The store
+// on the old disk is not to be used any more. One over the model may just be
+// dropped; one over Pebble is to be closed, which the new disk does not notice.
 func (d *Disk) Crash(rng *rand.Rand) *Disk {
 	d.mu.Lock()
 	defer d.mu.Unlock()
