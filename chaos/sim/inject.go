@@ -106,6 +106,9 @@ func (w *world) setClock(f *script.Fault, m *machine) func() {
 // disturb does something to a machine's disk.
 func (w *world) disturb(f *script.Fault, m *machine) func() {
 	d := m.disk.disk
+	if m.disk.pebble && f.Mode != script.Slow && f.Mode != script.Torn {
+		return nil // Pebble, when a file fails in one of its goroutines, ends the program
+	}
 	switch f.Mode {
 	case script.Full:
 		w.blame[m.index] = true

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"time"
 
 	"actormesh/chaos/script"
@@ -131,7 +132,7 @@ func (m *machine) exit(p *process, err error) {
 	p.end()
 	m.w.gone(p)
 	m.disk.disk = m.disk.disk.Clone() // what it held open is let go
-	if m.wanted && (errors.Is(err, local.ErrDamaged) || w.clonesMade && err != nil) {
+	if m.wanted && err != nil && strings.Contains(err.Error(), "wipe") {
 		// The operator does what the error says.
 		m.w.count("directory wiped")
 		m.w.after(m.w.between(time.Second, 3*time.Second), evFault, nil, func() {

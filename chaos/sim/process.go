@@ -22,8 +22,7 @@ type process struct {
 	pausedUntil time.Duration
 	rng         *rand.Rand
 
-	tasks   map[*task]struct{}
-	order   []*task // the same, by age
+	tasks   []*task // by age
 	loops   []*loop
 	timers  timerQueue
 	armed   time.Duration // for when the world has an event for timers; 0 for none
@@ -57,7 +56,7 @@ const (
 var _ mesh.Environment = (*process)(nil)
 
 func (w *world) newProcess(m *machine) *process {
-	p := &process{w: w, m: m, tasks: map[*task]struct{}{}, rng: rand.New(rand.NewPCG(w.rng.Uint64(), 1))}
+	p := &process{w: w, m: m, rng: rand.New(rand.NewPCG(w.rng.Uint64(), 1))}
 	if m != nil {
 		m.lives++
 		p.id = m.index + 1 + m.lives*64
@@ -99,7 +98,7 @@ func (p *process) poll() {
 			i--
 		}
 	}
-	for _, t := range p.order {
+	for _, t := range p.tasks {
 		if t.waiting && t.received() {
 			t.waiting = false
 			p.resumeLater(t)
@@ -113,12 +112,12 @@ func (p *process) poll() {
 // end lets nothing happen on the process any more.
 func (p *process) end() {
 	p.gone = true
-	for _, t := range append([]*task(nil), p.order...) {
+	for _, t := range append([]*task(nil), p.tasks...) {
 		if t != p.w.running { // which ends when it gives the world the word
-			t.stop()
+			t.co.stop()
 		}
 	}
-	p.tasks, p.order, p.loops, p.timers, p.ctxs = map[*task]struct{}{}, nil, nil, nil, nil
+	p.tasks, p.loops, p.timers, p.ctxs = nil, nil, nil, nil
 }
 
 // Now implements mesh.Environment. A process may be paused just before.

@@ -153,6 +153,9 @@ func (w *world) end() {
 		}
 	}
 	w.clients.end()
+	for _, c := range w.idle {
+		c.stop()
+	}
 }
 
 // saw returns what the run has counted.

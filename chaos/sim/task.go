@@ -7,22 +7,59 @@ import (
 	"actormesh/quorum"
 )
 
-// task is what a goroutine is in production: a coroutine of the world, which runs
+// task is what a goroutine is in production: it runs, in a coroutine of the world,
 // until it waits.
 type task struct {
-	next func() (struct{}, bool)
-	stop func()
-	wait func(struct{}) bool // within the task: yields to the world
+	co       *coroutine
+	on       *process
+	finished bool
+	waiting  bool // in Wait; else it is about to run, or runs
+	a, b, c  <-chan struct{}
+	until    quorum.Instant
+}
 
-	on      *process
-	waiting bool // in Wait; else it is about to run, or runs
-	a, b, c <-chan struct{}
-	until   quorum.Instant
+// coroutine runs one task after the other.
+type coroutine struct {
+	resume func() (struct{}, bool)
+	stop   func()
+	yield  func(struct{}) bool // within the task
+	run    func()
 }
 
 // killed is the panic by which a task of a process that is gone ends, wherever it
 // waits.
 type killed struct{}
+
+// coroutine returns one that is to run something.
+func (w *world) coroutine(run func()) *coroutine {
+	if n := len(w.idle); n > 0 {
+		c := w.idle[n-1]
+		w.idle = w.idle[:n-1]
+		c.run = run
+		return c
+	}
+	c := &coroutine{run: run}
+	c.resume, c.stop = iter.Pull(func(yield func(struct{}) bool) {
+		c.yield = yield
+		for {
+			c.once()
+			if !yield(struct{}{}) {
+				return
+			}
+		}
+	})
+	return c
+}
+
+// once runs the task, unless its process goes before it ends.
+func (c *coroutine) once() {
+	defer func() {
+		if r := recover(); r != nil && r != (killed{}) {
+			panic(r)
+		}
+	}()
+	c.run()
+}
 
 // begin starts a task in a moment.
 func (p *process) begin(run func()) {
@@ -30,17 +67,11 @@ func (p *process) begin(run func()) {
 		return
 	}
 	t := &task{on: p}
-	t.next, t.stop = iter.Pull(func(yield func(struct{}) bool) {
-		t.wait = yield
-		defer func() {
-			if r := recover(); r != nil && r != (killed{}) {
-				panic(r)
-			}
-		}()
+	t.co = p.w.coroutine(func() {
+		defer func() { t.finished = true }()
 		run()
 	})
-	p.tasks[t] = struct{}{}
-	p.order = append(p.order, t)
+	p.tasks = append(p.tasks, t)
 	p.resumeLater(t)
 }
 
@@ -53,18 +84,15 @@ func (p *process) resumeLater(t *task) {
 func (p *process) resume(t *task) {
 	before := p.w.running
 	p.w.running = t
-	_, more := t.next()
+	t.co.resume()
 	p.w.running = before
-	if !more {
-		p.forget(t)
+	if !t.finished {
+		return
 	}
-}
-
-func (p *process) forget(t *task) {
-	delete(p.tasks, t)
-	for i, o := range p.order {
+	p.w.idle = append(p.w.idle, t.co)
+	for i, o := range p.tasks {
 		if o == t {
-			p.order = append(p.order[:i], p.order[i+1:]...)
+			p.tasks = append(p.tasks[:i], p.tasks[i+1:]...)
 			return
 		}
 	}
@@ -72,26 +100,21 @@ func (p *process) forget(t *task) {
 
 // yield gives the world the word. It does not return if the process is gone.
 func (t *task) yield() {
-	if t.on.gone || !t.wait(struct{}{}) {
+	if t.on.gone || !t.co.yield(struct{}{}) {
 		panic(killed{})
 	}
 }
 
 // received reports whether one of the task's channels has something, and takes
 // it.
-func (t *task) received() bool {
-	select {
-	case <-t.a:
-		return true
-	default:
+func (t *task) received() bool { return received(t.a) || received(t.b) || received(t.c) }
+
+func received(c <-chan struct{}) bool {
+	if c == nil {
+		return false
 	}
 	select {
-	case <-t.b:
-		return true
-	default:
-	}
-	select {
-	case <-t.c:
+	case <-c:
 		return true
 	default:
 		return false

@@ -19,16 +19,24 @@ func Wild(seed uint64) *script.Script {
 	return s
 }
 
-// wildFaults are what a wild script draws from. All of them leave a majority of
-// disks as it was.
+// wildFaults are what a wild script draws from. All of them leave the disks as they
+// were.
 var wildFaults = []string{
 	"kill any", "kill owner any", "kill coordinator", "kill all", "power-loss any", "power-loss all",
 	"pause any", "pause owner any", "pause coordinator",
 	"cut any | rest", "cut half | rest", "cut minority | rest", "cut owner any | rest", "cut-one-way any > rest",
 	"cut-one-way rest > any", "link loss 20% repeat 5% reorder 10% delay 0s..20ms", "link delay 20ms..150ms",
-	"link loss 50% between any | rest", "link rate 64kB/s", "link loss 60% delay 5ms..10ms from any > rest", "disk any slow 50ms", "disk any slow 400ms", "disk any eio", "disk any torn",
+	"link loss 50% between any | rest", "link rate 64kB/s", "link loss 60% delay 5ms..10ms from any > rest",
+	"disk any slow 50ms", "disk any slow 400ms", "disk any eio", "disk any full", "disk any torn",
 	"clock any drift 0.9%", "clock any drift -0.9%", "clock any jump 3s", "clock any jump -3s",
 	"drain any", "restart any", "gossip suspect any by any", "calm",
+}
+
+// wildLosses take one disk from the mesh, and it must be given time to replace it:
+// a script has one at most.
+var wildLosses = []string{
+	"7s disk any flip", "15s disk any misdirect", "9s restart any empty", "12s restart any rolled-back", "8s..15s clone any",
+	"10s leave any",
 }
 
 func wildText(rng *rand.Rand) string {
@@ -40,29 +48,42 @@ func wildText(rng *rand.Rand) string {
 	if rng.IntN(4) == 0 {
 		nodes++
 	}
+	spare := rng.IntN(2)
 	line("nodes %d", nodes)
-	line("spare %d", rng.IntN(2))
-	line("slots %d", 4<<rng.IntN(3))
-	line("time 60s\nsettle 20s")
-	line("set fold-records %s", pick("2", "4", "8", "64"))
+	line("spare %d", spare)
+	busy := rng.IntN(8) == 0 // few slots with long logs, which are folded away from under who lags
+	if busy {
+		line("slots 1\nset fold-records 2\nworkload counter clients=12 actors=8 rate=150/s until=20s within=1s")
+	} else {
+		line("slots %d\nset fold-records %s", 4<<rng.IntN(3), pick("2", "4", "8", "64"))
+	}
+	line("time 40s\nsettle 12s")
 	line("set idle-timeout %s", pick("1s", "5s", "60s"))
-	line("set dead-grace %s", pick("3s", "10s", "60s"))
+	line("set dead-grace %s", pick("2s", "5s", "60s"))
 	if rng.IntN(3) == 0 {
 		line("set lease %s", pick("-1ns", "200ms", "2s"))
 	}
 	for _, w := range []string{
-		"counter clients=3 actors=%d rate=10/s storm=5%% keyless=10%% tries=3 within=1s",
-		"register clients=2 actors=%d rate=5/s tries=2 within=1s",
-		"account clients=2 actors=%d rate=5/s tries=2",
-		"list clients=2 actors=%d rate=5/s tries=2 within=500ms",
-		"lock clients=2 actors=%d rate=4/s",
+		"counter clients=3 actors=%d rate=6/s storm=5%% keyless=10%% tries=3 within=1s",
+		"register clients=2 actors=%d rate=3/s tries=2 within=1s",
+		"account clients=2 actors=%d rate=3/s tries=2",
+		"list clients=2 actors=%d rate=3/s tries=2 within=500ms",
+		"lock clients=2 actors=%d rate=2/s",
 	} {
-		line("workload "+w, 2+rng.IntN(3))
+		if !busy || !strings.HasPrefix(w, "counter") {
+			line("workload "+w, 2+rng.IntN(3))
+		}
+	}
+	if spare > 0 {
+		line("at %ds join n%d", 2+rng.IntN(15), nodes+1)
+	}
+	if rng.IntN(3) == 0 {
+		line("at %s", pick(wildLosses...))
 	}
 	faults := append([]string(nil), wildFaults...)
 	rng.Shuffle(len(faults), func(i, j int) { faults[i], faults[j] = faults[j], faults[i] })
 	gap := pick("300ms..2s", "1s..4s", "2s..8s")
-	line("random every %s for 200ms..%s from 1s until 45s of %s", gap, pick("1s", "3s", "10s"), strings.Join(faults[:4+rng.IntN(8)], ", "))
-	line("check recovery 20s")
+	line("random every %s for 200ms..%s from 1s until 30s of %s", gap, pick("1s", "3s", "10s"), strings.Join(faults[:4+rng.IntN(8)], ", "))
+	line("check recovery 12s")
 	return b.String()
 }

@@ -24,6 +24,7 @@ type world struct {
 	clients  *process // no node: where the clients' tasks run
 	net      network
 	running  *task // nil between tasks
+	idle     []*coroutine
 
 	facts      facts
 	waiting    []armed         // faults that wait for a step of a handover

@@ -1,0 +1,136 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"actormesh/chaos/script"
+)
+
+// Hunt runs wild scripts, seed after seed, until one shows something wrong.
+type Hunt struct {
+	From    uint64 // the first seed
+	Seeds   int    // how many; 0 for no bound
+	Workers int    // how many run at a time; 0 for one a core
+	Twice   bool   // run each seed again, and compare
+
+	// Progress, if not nil, is called every second or so.
+	Progress func(*Found)
+}
+
+// Found is what a hunt has seen so far.
+type Found struct {
+	Runs    int
+	Next    uint64 // the first seed that was not begun
+	Virtual time.Duration
+	Elapsed time.Duration
+	Saw     map[string]int // by what it is: how often
+	Failed  *Result        // the first run that failed, nil for none
+}
+
+// Rate returns how many runs were made each second by each worker.
+func (f *Found) Rate(workers int) float64 {
+	return float64(f.Runs) / f.Elapsed.Seconds() / float64(workers)
+}
+
+// pebbleEvery is how often a run is over Pebble in the place of the model.
+const pebbleEvery = 10
+
+// WildOptions returns how the wild script of a seed is run.
+func WildOptions(seed uint64) Options {
+	return Options{Seed: seed, Pebble: seed%pebbleEvery == 0}
+}
+
+// Run hunts until the context ends, the seeds are used up, or a run has failed.
+func (h *Hunt) Run(ctx context.Context) (*Found, error) {
+	workers := h.Workers
+	if workers == 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	began := time.Now()
+	found := &Found{Next: h.From, Saw: map[string]int{}}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	var failure error
+	told := began
+	work := func() {
+		defer wg.Done()
+		for {
+			mu.Lock()
+			over := ctx.Err() != nil || found.Failed != nil || failure != nil || h.Seeds > 0 && found.Next >= h.From+uint64(h.Seeds)
+			seed := found.Next
+			if !over {
+				found.Next++
+			}
+			mu.Unlock()
+			if over {
+				return
+			}
+			r, err := h.run(seed)
+			mu.Lock()
+			switch {
+			case err != nil:
+				failure = err
+			default:
+				found.add(r, time.Since(began))
+			}
+			if h.Progress != nil && time.Since(told) > time.Second {
+				told = time.Now()
+				h.Progress(found)
+			}
+			mu.Unlock()
+		}
+	}
+	for range workers {
+		wg.Add(1)
+		go work()
+	}
+	wg.Wait()
+	return found, failure
+}
+
+func (f *Found) add(r *Result, elapsed time.Duration) {
+	f.Runs++
+	f.Virtual += r.Virtual
+	f.Elapsed = elapsed
+	for what, n := range r.Saw {
+		f.Saw[what] += n
+	}
+	if len(r.Findings) > 0 && (f.Failed == nil || r.Seed < f.Failed.Seed) {
+		f.Failed = r
+	}
+}
+
+// run runs the script of a seed.
+func (h *Hunt) run(seed uint64) (*Result, error) {
+	plan := script.Expand(Wild(seed), seed)
+	o := WildOptions(seed)
+	r, err := Run(plan, o)
+	if err != nil || !h.Twice || o.Pebble || len(r.Findings) > 0 {
+		return r, err
+	}
+	again, err := Run(plan, o)
+	if err == nil && (again.Hash != r.Hash || again.Events != r.Events) {
+		err = fmt.Errorf("seed %d: two runs of it differ: %v, and %v", seed, r, again)
+	}
+	return r, err
+}
+
+// Shrink returns a smaller plan that fails with the same options, having made at
+// most so many attempts.
+func Shrink(plan *script.Plan, o Options, attempts int) (*script.Plan, *Result) {
+	var last *Result
+	o.Trace, o.Progress = nil, nil
+	smallest, _ := script.Shrink(plan, func(p *script.Plan) bool {
+		r, err := Run(p, o)
+		if err != nil || len(r.Findings) == 0 {
+			return false
+		}
+		last = r
+		return true
+	}, attempts)
+	return smallest, last
+}
