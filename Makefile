@@ -16,7 +16,7 @@ UNITS  = $(filter-out %/chaos/e2e %/chaos/e2e/%,$(shell $(GO) list ./...))
 # the same, and say what they lack.
 RACE := $(shell test "$$($(GO) env CGO_ENABLED)" = 1 && command -v "$$($(GO) env CC | cut -d' ' -f1)" >/dev/null && echo -race)
 
-.PHONY: build test check demo bench bench-peers failover explore unit e2e fmt vet lint dead arch tidy clean-tree
+.PHONY: build test check demo bench bench-peers failover explore unit e2e fmt vet lint dead arch tidy clean-tree sim sim-long
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/ ./cmd/meshnode
@@ -45,6 +45,14 @@ failover: build
 explore:
 	$(GO) run ./chaos/explore/cmd $(if $(STATES),--states $(STATES)) $(NAMES)
 	$(if $(NAMES),,$(GO) run ./chaos/explore/cmd --mutants)
+
+# sim runs wild meshes in virtual time for 5 minutes, each seed twice; sim-long
+# goes on until it is interrupted, and is none the worse for it.
+sim: build
+	./$(BIN)/meshnode chaos hunt --for 5m --twice --save chaos/sim/testdata
+
+sim-long: build
+	./$(BIN)/meshnode chaos hunt --save chaos/sim/testdata
 
 bench: build
 	./$(BIN)/meshnode bench

@@ -2,8 +2,12 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,9 +35,17 @@ type Found struct {
 	Failed  *Result        // the first run that failed, nil for none
 }
 
-// Rate returns how many runs were made each second by each worker.
-func (f *Found) Rate(workers int) float64 {
-	return float64(f.Runs) / f.Elapsed.Seconds() / float64(workers)
+// Table writes what the hunt has seen, how often.
+func (f *Found) Table(w io.Writer) error {
+	var err error
+	for _, what := range slices.Sorted(maps.Keys(f.Saw)) {
+		_, e := fmt.Fprintf(w, "%10d %s\n", f.Saw[what], what)
+		err = errors.Join(err, e)
+	}
+	rate := float64(f.Runs) / max(f.Elapsed.Seconds(), 1e-9)
+	_, e := fmt.Fprintf(w, "%d runs, %v of virtual time in %v: %.1f runs a second, each of %v\n", f.Runs, f.Virtual.Round(time.Second),
+		f.Elapsed.Round(time.Millisecond), rate, (f.Virtual / time.Duration(max(f.Runs, 1))).Round(time.Second))
+	return errors.Join(err, e)
 }
 
 // pebbleEvery is how often a run is over Pebble in the place of the model.

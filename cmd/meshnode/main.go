@@ -116,6 +116,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 		a.certsCommand(),
 		a.devCommand(),
 		a.benchCommand(),
+		a.chaosCommand(),
 		a.versionCommand(),
 	)
 	return root
