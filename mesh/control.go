@@ -54,9 +54,9 @@ type controlFacts struct {
 	quorum       bool // it hears a majority of the voters
 	registered   bool
 	retiring     bool
-	unheard      map[quorum.NodeID]bool
+	unheard      []quorum.NodeID // ascending
 	viewsAdopted uint64
-	active       map[quorum.SlotID]bool // slots that it knows to be served
+	active       []quorum.SlotID // slots that it knows to be served, ascending
 	yielding     string                 // why it gives up ownership for a while, or empty
 	text         string                 // why it does not serve yet, for people
 }
@@ -453,13 +453,6 @@ const publishPeriod = 50 * time.Millisecond
 // publish refreshes facts.
 func (l *controlLoop) publish() {
 	s := l.core.Status()
-	unheard, active := map[quorum.NodeID]bool{}, map[quorum.SlotID]bool{}
-	for _, id := range s.Unheard {
-		unheard[id] = true
-	}
-	for _, slot := range s.Active {
-		active[slot] = true
-	}
 	l.complain(s.Waiting)
 	l.factsMu.Lock()
 	defer l.factsMu.Unlock()
@@ -470,8 +463,8 @@ func (l *controlLoop) publish() {
 		l.node.logger.Info("the node takes part again", "was", l.known.yielding)
 	}
 	l.known.yielding = s.Yielding
-	l.known.quorum, l.known.registered, l.known.unheard = s.Quorum, l.enabled, unheard
-	l.known.active, l.known.text = active, s.Waiting
+	l.known.quorum, l.known.registered, l.known.unheard = s.Quorum, l.enabled, s.Unheard
+	l.known.active, l.known.text = s.Active, s.Waiting
 }
 
 // complainPeriod is how often a node that does not serve yet says why.

@@ -97,9 +97,9 @@ func (n operator) memberState(m *ring.Member, f *controlFacts) string {
 		return m.State.String()
 	case m.ID == ring.NodeID(n.id):
 		return "alive"
-	case f.unheard[quorum.NodeID(m.ID)] && m.State == ring.Down:
+	case slices.Contains(f.unheard, quorum.NodeID(m.ID)) && m.State == ring.Down:
 		return "dead"
-	case f.unheard[quorum.NodeID(m.ID)]:
+	case slices.Contains(f.unheard, quorum.NodeID(m.ID)):
 		return "suspect"
 	}
 	if p, ok := n.gossip.peer(m.Name); ok && p.id == quorum.NodeID(m.ID) && p.state != "alive" {
@@ -136,7 +136,7 @@ func (n operator) slots() []SlotStatus {
 		owner, _ := v.Member(row.Owner())
 		active := infos[i].Active
 		if owner.ID != ring.NodeID(n.id) {
-			active = f.active[quorum.SlotID(i)]
+			_, active = slices.BinarySearch(f.active, quorum.SlotID(i))
 		}
 		from := make([][]string, len(row.From))
 		for j, set := range row.From {
@@ -282,7 +282,7 @@ func (n *Node) stats() nodeStats {
 		for i := range v.Slots {
 			if v.Slots[i].Owner() == ring.NodeID(n.id) {
 				s.SlotsOwned++
-				if f.active[quorum.SlotID(i)] {
+				if _, active := slices.BinarySearch(f.active, quorum.SlotID(i)); active {
 					s.SlotsActive++
 				}
 			}

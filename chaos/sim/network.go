@@ -132,7 +132,7 @@ func (t *port) travel(addr string, size int, stream bool, arrive func(to *port))
 				w.count("message cut")
 			default:
 				w.note(uint64(size))
-				w.after(0, evMessage, to.p, func() { arrive(to) })
+				w.happensOn(to.p, func() { arrive(to) })
 			}
 		})
 		delay += w.between(0, lateMax)

@@ -148,6 +148,16 @@ func (w *world) run(until time.Duration) {
 	w.time = max(w.time, until)
 }
 
+// happensOn has something happen to a process now, or when it is not paused any
+// more.
+func (w *world) happensOn(p *process, do func()) {
+	if w.time < p.pausedUntil {
+		w.after(0, evMessage, p, do)
+		return
+	}
+	p.happens(do)
+}
+
 // since returns the time since the plan's began.
 func (w *world) since() time.Duration { return w.time - w.zero }
 

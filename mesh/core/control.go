@@ -476,6 +476,7 @@ func (c *Control) Status() ControlStatus {
 	}
 	s.Quorum = heard >= quorum.Majority(len(c.view.Voters))
 	s.Unheard = c.unheard()
+	s.Active = make([]quorum.SlotID, 0, len(c.view.Slots))
 	for i := range c.view.Slots {
 		if c.isActive(quorum.SlotID(i)) {
 			s.Active = append(s.Active, quorum.SlotID(i))
