@@ -103,7 +103,7 @@ func (r *Report) Verdict(w io.Writer) error {
 		fmt.Fprintf(tab, "%s\t%d\n", c.What, c.N)
 	}
 	slow := quantiles(r.Run.History, func(*workload.Event) bool { return true })
-	fmt.Fprintf(tab, "answered after\t%v median, %v at 99 %%, %v at most\n", slow[0], slow[1], slow[2])
+	fmt.Fprintf(tab, "answered after\t%v median, %v at 90 %%, %v at most\n", slow[0], slow[1], slow[2])
 	fmt.Fprintf(tab, "recovered\t%v after the last fault\n", workload.Recovered(r.Run).Round(time.Millisecond))
 	tab.Flush()
 	if len(r.Run.Bands) > 0 {

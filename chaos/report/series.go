@@ -59,7 +59,7 @@ func clampBin(at, bin time.Duration, n int) int { return max(0, min(n-1, int(at/
 
 // quantileSteps are the quantiles of latencies that are told; the last is the
 // highest value.
-var quantileSteps = [...]float64{0.5, 0.99, 1}
+var quantileSteps = [...]float64{0.5, 0.9, 1}
 
 // quantiles returns those of the latencies of answers.
 func quantiles(h workload.History, of func(*workload.Event) bool) [len(quantileSteps)]time.Duration {

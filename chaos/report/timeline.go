@@ -178,7 +178,7 @@ func (r *Report) callsPanel() (panel, error) {
 const floorLatency = 0.1 // ms
 
 func (r *Report) latencyPanel() (panel, error) {
-	keys := []key{{"median", blue}, {"99 %", purple}, {"slowest", grey}}
+	keys := []key{{"median", blue}, {"90 %", purple}, {"slowest", grey}}
 	p := r.newPlot("latency of answers, ms", true, keys...)
 	length := r.Run.Plan.Length()
 	bin := binOf(length)
@@ -209,8 +209,8 @@ func (r *Report) latencyPanel() (panel, error) {
 // decadeTicks marks powers of ten.
 func decadeTicks(low, high float64) []plot.Tick {
 	var ticks []plot.Tick
-	for v := low; v <= high*1.001; v *= 10 {
-		ticks = append(ticks, plot.Tick{Value: v, Label: strconv.FormatFloat(v, 'g', 4, 64)})
+	for v := low; v <= high*1.001; v = math.Round(v*100) / 10 {
+		ticks = append(ticks, plot.Tick{Value: v, Label: strconv.FormatFloat(v, 'f', -1, 64)})
 	}
 	return ticks
 }

@@ -141,7 +141,7 @@ type Mode string
 // The modes.
 const (
 	Empty      Mode = "empty"       // restart: with an empty data directory
-	RolledBack Mode = "rolled-back" // restart: with the directory as it was when the node was ready last
+	RolledBack Mode = "rolled-back" // restart: with the directory as it was before the last start
 	OfNode     Mode = "of"          // restart: with a copy of another node's directory
 
 	Drift Mode = "drift" // clock: its rate is off

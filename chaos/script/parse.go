@@ -227,8 +227,8 @@ func (p *parser) check(w *words) {
 	}
 	if c.What == "saw" {
 		c.Saw, c.What = true, w.next("the name of a counter")
-		if !isWord(c.What, maxQuoted) {
-			w.fail("%q is no name of a counter", clip(c.What))
+		for len(w.w) > 0 && w.peek() != ">=" {
+			c.What += " " + w.next("the name of a counter")
 		}
 	} else if !slices.Contains(CheckNames(), c.What) && !slices.Contains(Verbs(), Verb(c.What)) {
 		w.fail("nothing counts %q; it is recovery, a verb, saw NAME, or one of %s", clip(c.What), strings.Join(CheckNames(), ", "))

@@ -94,6 +94,19 @@ func minorityWith(replicas, members []string) []string {
 	return out
 }
 
+// Text returns the fault as a line says it, without its time, with these nodes on
+// its sides.
+func (f *Fault) Text(sides [][]string) string {
+	named := *f
+	named.Sides = make([][]Target, len(sides))
+	for i, side := range sides {
+		for _, n := range side {
+			named.Sides[i] = append(named.Sides[i], Named(n))
+		}
+	}
+	return named.text()
+}
+
 // Pair is a direction between two nodes.
 type Pair struct{ From, To string }
 
