@@ -57,8 +57,8 @@ type controlFacts struct {
 	unheard      []quorum.NodeID // ascending
 	viewsAdopted uint64
 	active       []quorum.SlotID // slots that it knows to be served, ascending
-	yielding     string                 // why it gives up ownership for a while, or empty
-	text         string                 // why it does not serve yet, for people
+	yielding     string          // why it gives up ownership for a while, or empty
+	text         string          // why it does not serve yet, for people
 }
 
 // askView is the one question that clients may ask: for a newer view.

@@ -28,12 +28,21 @@ func LeaseMargin(term time.Duration, drift float64) time.Duration {
 //
 //	owner ── heartbeat(boot, epoch), sent at s ──► replica, heard at h
 //	  counts on it till s+T-margin  ◄── granted ──   waits till h+T
+//
+// A limit: an owner counts its own replica without a lease, for it is the same
+// process. Where the directory of an owner that runs was copied and the copy is
+// started, that replica is there twice. If the copy promises, and the one other
+// replica whose lease the owner has is not among those that do, the owner may
+// read what is old for at most one lease after the next owner is active. Its
+// writes are refused all the same. To forbid it a restarted node would have to
+// wait for all replicas, dead ones too.
 type Leases struct {
 	term    time.Duration
 	margin  time.Duration
-	quiet   Instant // after a start: grant nothing and promise nobody else before
-	seals   Epoch   // highest slot epoch of a seal, waiting or granted
-	granted map[NodeID]Instant
+	quiet   Instant            // after a start: grant nothing and promise nobody else before
+	seals   Epoch              // highest slot epoch of a seal, waiting or granted
+	granted map[NodeID]Instant // until when
+	earlier map[NodeID]Instant // until when leases of a node's earlier starts last
 	heard   map[NodeID]heardBeat
 	held    map[NodeID]Instant
 }
@@ -57,6 +66,7 @@ func NewLeases(now Instant, term time.Duration, drift float64) *Leases {
 		margin:  LeaseMargin(term, drift),
 		quiet:   quiet,
 		granted: map[NodeID]Instant{},
+		earlier: map[NodeID]Instant{},
 		heard:   map[NodeID]heardBeat{},
 		held:    map[NodeID]Instant{},
 	}
@@ -71,6 +81,9 @@ func (l *Leases) Hear(now Instant, from NodeID, boot Boot, epoch Epoch) bool {
 		return false
 	}
 	if boot > h.boot {
+		// Most often the earlier start is dead. It is not where its directory
+		// was copied, and may read on until it hears of this one.
+		l.earlier[from] = max(l.earlier[from], l.granted[from])
 		h = heardBeat{boot: boot}
 	}
 	h.epoch = max(h.epoch, epoch)
@@ -89,13 +102,15 @@ func (l *Leases) Sealed(epoch Epoch) { l.seals = max(l.seals, epoch) }
 // ballot of next's, in a slot whose promised owner is the node promised (0 if
 // none). It must be asked when the promise is made, not when the seal came.
 func (l *Leases) Bound(self, promised, next NodeID, epoch Epoch) Instant {
-	if l.term == 0 || promised == 0 || promised == next || promised == self || mutant.On(mutant.LeaseAtOnce) {
+	switch {
+	case l.term == 0 || promised == 0 || promised == self || mutant.On(mutant.LeaseAtOnce):
 		return 0
+	case promised == next:
+		return l.earlier[promised]
+	case l.heard[promised].epoch >= epoch:
+		return l.earlier[promised] // it knows that it is replaced: the release
 	}
-	if l.heard[promised].epoch >= epoch {
-		return 0 // it knows that it is replaced: the release
-	}
-	return max(l.granted[promised], l.quiet)
+	return max(l.granted[promised], l.earlier[promised], l.quiet)
 }
 
 // Grant notes that peer answered the heartbeat that this node sent at sent with

@@ -106,6 +106,26 @@ func TestLeaseRelease(t *testing.T) {
 }
 
 // TestLeaseOff: with a term of 0 nothing is granted, held or waited for.
+// TestLeaseOfEarlierStart has a node start anew while a lease of its earlier start
+// lasts: on a copy of its directory the earlier one may run on. Neither the new
+// start nor anybody else is promised anything before that lease is over.
+func TestLeaseOfEarlierStart(t *testing.T) {
+	l, now := leases()
+	l.Hear(now, 2, 3, 5)
+	end := now.Add(leaseTerm)
+	l.Hear(now+10, 2, 4, 6)
+	if got := l.Bound(1, 2, 2, 6); got != end {
+		t.Errorf("the later start is promised at %d, the earlier one's lease ends at %d", got, end)
+	}
+	l.Hear(now+20, 2, 4, 6)
+	if got := l.Bound(1, 2, 2, 6); got != end {
+		t.Errorf("the later start waits until %d for its own lease", got)
+	}
+	if got := l.Bound(1, 2, 3, 6); got != end {
+		t.Errorf("another is promised at %d, released by the later start alone", got)
+	}
+}
+
 func TestLeaseOff(t *testing.T) {
 	l := NewLeases(5, 0, MaxDrift)
 	if l.Hear(10, 2, 1, 1) {

@@ -219,7 +219,7 @@ func (o watcher) outcome(s *core.Shard, now quorum.Instant, f *core.Finished) {
 	if c.ReadOnly {
 		if out.Until == 0 {
 			w.count("read by a quorum")
-		} else if now < out.Until && out.Fence.Ballot.Less(last.ballot) && last.process != p && !w.clocksOff && !w.twins(p, last) {
+		} else if now < out.Until && out.Fence.Ballot.Less(last.ballot) && last.process != p && !w.clocksOff && !w.copied(p, last) {
 			w.broken("%s: %s is read at %v under a lease, when %s was active at %v", p.m.name, c.Actor, out.Fence, last.process.m.name, last.ballot)
 		} else {
 			w.count("read under a lease")
@@ -234,15 +234,22 @@ func (o watcher) outcome(s *core.Shard, now quorum.Instant, f *core.Finished) {
 	w.facts.top[c.Slot] = max(w.facts.top[c.Slot], out.Fence.LSN)
 }
 
-// twins reports whether a process still serves a moment after another start of its
-// node, on a copy of its directory, has begun to. For one lease that cannot be
-// helped: replicas do not wait for the leases of an owner that restarts.
-func (w *world) twins(p *process, next activeOwner) bool {
+// copied reports whether a process may read for a moment longer because a copy of
+// its directory was started: quorum.Leases says why that is so, for one lease.
+func (w *world) copied(p *process, next activeOwner) bool {
 	lease := p.m.conf.Lease
 	if lease == 0 {
 		lease = 500 * time.Millisecond
 	}
-	return next.process.m.conf.Name == p.m.conf.Name && w.time-next.since <= lease
+	if w.time-next.since > lease {
+		return false
+	}
+	for _, m := range w.machines {
+		if m != p.m && m.conf.Name == p.m.conf.Name {
+			return true
+		}
+	}
+	return false
 }
 
 // turn checks that turns of one activation grow.
