@@ -23,15 +23,6 @@ type Report struct {
 	Replay   string // the command that runs it again
 }
 
-// New returns the report of a run, which it checks. The script's name is one that
-// can be a file's.
-func New(name string, engine script.Engine, run *workload.Run) *Report {
-	return &Report{
-		Name: name, Engine: engine, Run: run, Findings: workload.Check(run),
-		Replay: fmt.Sprintf("meshnode chaos run %s --on %v --seed %d", name, engine, run.Plan.Seed),
-	}
-}
-
 // Passed reports whether nothing was found.
 func (r *Report) Passed() bool { return len(r.Findings) == 0 }
 

@@ -76,9 +76,7 @@ func sample(t testing.TB) *workload.Run {
 }
 
 func newReport(t testing.TB) *Report {
-	r := New("sample", script.Sim, sample(t))
-	r.Findings = nil
-	return r
+	return &Report{Name: "sample", Engine: script.Sim, Run: sample(t), Replay: "meshnode chaos run sample --on sim --seed 7"}
 }
 
 func TestVerdict(t *testing.T) {
@@ -150,7 +148,7 @@ func TestTimeline(t *testing.T) {
 
 // A run in which nothing was called and nothing was done has a report too.
 func TestEmptyRun(t *testing.T) {
-	r := New("nothing", script.Local, &workload.Run{Plan: &script.Plan{Header: script.Header{Nodes: 1, Time: time.Second}}})
+	r := Report{Name: "nothing", Engine: script.Local, Run: &workload.Run{Plan: &script.Plan{Header: script.Header{Nodes: 1, Time: time.Second}}}}
 	if err := errors.Join(r.SVG(io.Discard), r.PNG(io.Discard), r.Verdict(io.Discard)); err != nil {
 		t.Error(err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"actormesh/chaos/local"
 	"actormesh/chaos/report"
 	"actormesh/chaos/script"
 	"actormesh/chaos/scripts"
@@ -76,7 +77,7 @@ type chaosOptions struct {
 func (a *app) chaosRunCommand() *cobra.Command {
 	var o chaosOptions
 	cmd := &cobra.Command{
-		Use:   "run SCRIPT [--on sim] [--seed N] [--report DIR]",
+		Use:   "run SCRIPT [--on sim|local] [--seed N] [--report DIR]",
 		Short: "Run a script, and say what it has shown",
 		Long: `Run a script: one that "chaos list" names, or a file. What it leaves to chance is
 drawn from the seed; on sim, all of the run is, and so the same seed gives the same
@@ -85,10 +86,10 @@ run, event by event. The exit code is 1 if the mesh has broken a promise.`,
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.StringVar(&o.on, "on", "sim", "the engine: sim, whole nodes in one goroutine and virtual time")
+	f.StringVar(&o.on, "on", "sim", "the engine: sim, whole nodes in one goroutine and virtual time; local, processes")
 	f.Uint64Var(&o.seed, "seed", 0, "what chance is drawn from (default the script's, or 1)")
 	f.StringVar(&o.dir, "report", "", "write the report into this directory: verdict, timeline, plan, history")
-	f.BoolVar(&o.trace, "trace", false, "print what happens, with its virtual time")
+	f.BoolVar(&o.trace, "trace", false, "with sim: print what happens, with its virtual time")
 	cmd.RunE = a.do(func(cmd *cobra.Command, args []string) error { return a.runChaos(args[0], &o) })
 	return cmd
 }
@@ -121,30 +122,34 @@ func (a *app) runChaos(word string, o *chaosOptions) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", mesh.ErrUsage, err)
 	}
-	if engine != script.Sim {
-		return fmt.Errorf("%w: this program runs scripts on sim only", mesh.ErrUsage)
-	}
 	for _, seed := range []uint64{s.Seed, 1} {
 		if o.seed == 0 {
 			o.seed = seed
 		}
 	}
-	plan := script.Expand(s, o.seed)
-	options := sim.Options{Seed: o.seed}
-	if o.trace {
-		options.Trace = func(format string, args ...any) { fmt.Fprintf(a.stdout, format+"\n", args...) }
+	r := &report.Report{
+		Name: name, Engine: engine, Replay: fmt.Sprintf("meshnode chaos run %s --on %v --seed %d", word, engine, o.seed),
 	}
-	result, err := sim.Run(plan, options)
-	if err != nil {
+	plan := script.Expand(s, o.seed)
+	if err := plan.CheckEngine(engine); err != nil {
 		return fmt.Errorf("%w: %w", mesh.ErrUsage, err)
 	}
-	r := report.New(name, engine, &result.Run)
-	r.Findings = result.Findings
-	r.Replay = fmt.Sprintf("meshnode chaos run %s --on sim --seed %d", word, o.seed)
+	var last string
+	switch engine {
+	case script.Sim:
+		last, err = a.runSim(plan, o, r)
+	case script.Local:
+		last, err = a.runLocal(plan, r)
+	default:
+		err = fmt.Errorf("%w: this program has no engine %v", mesh.ErrUsage, engine)
+	}
+	if err != nil {
+		return err
+	}
 	if err := r.Verdict(a.stdout); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "%d events in %v, hash %016x\n", result.Events, result.Elapsed.Round(time.Millisecond), result.Hash)
+	fmt.Fprintln(a.stdout, last)
 	if o.dir != "" {
 		files, err := r.Save(o.dir)
 		if err != nil {
@@ -156,6 +161,51 @@ func (a *app) runChaos(word string, o *chaosOptions) error {
 		return fmt.Errorf("script %s, seed %d: the mesh has broken a promise", name, o.seed)
 	}
 	return nil
+}
+
+// runSim runs a plan in the simulator, and returns what is to be said of the run.
+func (a *app) runSim(plan *script.Plan, o *chaosOptions, r *report.Report) (string, error) {
+	options := sim.Options{Seed: o.seed}
+	if o.trace {
+		options.Trace = func(format string, args ...any) { fmt.Fprintf(a.stdout, format+"\n", args...) }
+	}
+	result, err := sim.Run(plan, options)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", mesh.ErrUsage, err)
+	}
+	r.Run, r.Findings = &result.Run, result.Findings
+	return fmt.Sprintf("%d events in %v, hash %016x", result.Events, result.Elapsed.Round(time.Millisecond), result.Hash), nil
+}
+
+// runLocal runs a plan on processes of this program. What they leave is kept if
+// the mesh has broken a promise.
+func (a *app) runLocal(plan *script.Plan, r *report.Report) (string, error) {
+	dir, err := os.MkdirTemp("", "meshnode-chaos-")
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	go func() {
+		select {
+		case s := <-a.signals:
+			cancel(fmt.Errorf("ended by a signal: %v", s))
+		case <-ctx.Done():
+		}
+	}()
+	fmt.Fprintf(a.stderr, "running for %v, on processes of this program in %s\n", plan.Length(), dir)
+	result, err := local.Run(ctx, plan, local.Options{Binary: a.executable, Args: []string{"--chaos"}, Dir: dir})
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	if err != nil {
+		return "", fmt.Errorf("%w (logs and directories are in %s)", err, dir)
+	}
+	r.Run, r.Findings = &result.Run, result.Findings
+	if r.Passed() {
+		return "all processes have ended", os.RemoveAll(dir)
+	}
+	return "logs and directories are in " + dir, nil
 }
 
 // huntOptions are the flags of chaos hunt.

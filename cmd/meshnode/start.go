@@ -31,6 +31,7 @@ type startOptions struct {
 	leaseSet          func() bool
 	logFormat, level  string
 	endsWithItsParent bool
+	chaos             bool
 }
 
 func (a *app) startCommand() *cobra.Command {
@@ -86,6 +87,7 @@ func (o *startOptions) addFlags(cmd *cobra.Command) {
 	f.IntVar(&c.MaxHTTPConns, "max-http-conns", 4096, "the most HTTP connections at a time")
 	f.StringVar(&o.logFormat, "log-format", "auto", "text, json, or auto: text on a terminal, else json")
 	f.StringVar(&o.level, "log-level", "info", "debug, info, warn or error")
+	f.BoolVar(&o.chaos, "chaos", false, "host the actors that chaos runs call as well")
 	f.BoolVar(&o.endsWithItsParent, "until-eof", false, "drain when standard input ends as well")
 }
 
@@ -106,7 +108,11 @@ func (a *app) runStart(o *startOptions) error {
 		defer close(ended)
 		stop = withEOF(a.signals, a.stdin, ended)
 	}
-	n, err := a.startUntil(stop, c)
+	start := a.start
+	if o.chaos {
+		start = startChaosNode
+	}
+	n, err := startUntil(stop, start, c)
 	if n == nil || err != nil {
 		return err
 	}
@@ -122,7 +128,7 @@ func (a *app) runStart(o *startOptions) error {
 
 // startUntil starts a node. It returns none, and no error, when it is told to
 // stop first.
-func (a *app) startUntil(stop <-chan os.Signal, c mesh.Config) (node, error) {
+func startUntil(stop <-chan os.Signal, start func(context.Context, mesh.Config) (node, error), c mesh.Config) (node, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	type started struct {
@@ -131,7 +137,7 @@ func (a *app) startUntil(stop <-chan os.Signal, c mesh.Config) (node, error) {
 	}
 	result := make(chan started, 1)
 	go func() {
-		n, err := a.start(ctx, c)
+		n, err := start(ctx, c)
 		result <- started{n, err}
 	}()
 	select {

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const calmScript = `nodes 3
+slots 4
+time 3s
+settle 4s
+workload counter clients=2 actors=2 rate=10/s
+at 1s..2s pause n2
+check calls >= 40
+check pause >= 1
+`
+
+// One script runs on both engines.
+func TestChaosRun(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "calm.chaos")
+	if err := os.WriteFile(file, []byte(calmScript), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(childVar, realChild)
+	for _, engine := range []string{"sim", "local"} {
+		r := newRig()
+		r.executable = os.Args[0]
+		if code := r.run("chaos", "run", file, "--on", engine, "--seed", "3", "--report", filepath.Join(dir, engine)); code != 0 {
+			t.Fatalf("on %s the exit code is %d:\n%s%s", engine, code, r.out.String(), r.err.String())
+		}
+		for _, want := range []string{"PASS  calm on " + engine + ", seed 3", "again: meshnode chaos run " + file + " --on " + engine + " --seed 3", "timeline.png"} {
+			if !strings.Contains(r.out.String(), want) {
+				t.Errorf("on %s it does not say %q:\n%s", engine, want, r.out.String())
+			}
+		}
+	}
+}
+
+func TestChaosRunUsage(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "bad.chaos")
+	if err := os.WriteFile(file, []byte("at 1s explode n1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct{ args, want string }{
+		{"chaos run peace", "no script"},
+		{"chaos run " + file, "line 1"},
+		{"chaos run halves --on steam", "no engine"},
+		{"chaos run halves --on netns", "has no engine"},
+		{"chaos run bit-flip --on local", "takes one of: sim"},
+	} {
+		r := newRig()
+		if code := r.run(strings.Fields(test.args)...); code != exitUsage || !strings.Contains(r.err.String(), test.want) {
+			t.Errorf("%s ends with code %d, and says %q; want %q", test.args, code, r.err.String(), test.want)
+		}
+	}
+}
