@@ -149,6 +149,14 @@ func (l *Leases) AppendState(b []byte, at Instant) []byte {
 		}
 		b = appendUint(b, 0) // no node's identifier
 	}
+	for _, id := range slices.Sorted(maps.Keys(l.earlier)) {
+		for _, e := range l.earlier[id] {
+			if e.until > at {
+				b = appendUint(appendUint(appendUint(b, uint64(id)), uint64(e.until-at)), uint64(e.epoch))
+			}
+		}
+	}
+	b = appendUint(b, 0)
 	return appendMap(b, l.heard, func(b []byte, id NodeID, h heardBeat) []byte {
 		return appendUint(appendUint(appendUint(b, uint64(id)), uint64(h.boot)), uint64(h.epoch))
 	})

@@ -42,9 +42,15 @@ type Leases struct {
 	quiet   Instant            // after a start: grant nothing and promise nobody else before
 	seals   Epoch              // highest slot epoch of a seal, waiting or granted
 	granted map[NodeID]Instant // until when
-	earlier map[NodeID]Instant // until when leases of a node's earlier starts last
+	earlier map[NodeID][]earlierLease
 	heard   map[NodeID]heardBeat
 	held    map[NodeID]Instant
+}
+
+// earlierLease is what a start of a node was granted before a later one was heard.
+type earlierLease struct {
+	until Instant
+	epoch Epoch // that the start knew
 }
 
 type heardBeat struct {
@@ -66,7 +72,7 @@ func NewLeases(now Instant, term time.Duration, drift float64) *Leases {
 		margin:  LeaseMargin(term, drift),
 		quiet:   quiet,
 		granted: map[NodeID]Instant{},
-		earlier: map[NodeID]Instant{},
+		earlier: map[NodeID][]earlierLease{},
 		heard:   map[NodeID]heardBeat{},
 		held:    map[NodeID]Instant{},
 	}
@@ -83,7 +89,8 @@ func (l *Leases) Hear(now Instant, from NodeID, boot Boot, epoch Epoch) bool {
 	if boot > h.boot {
 		// Most often the earlier start is dead. It is not where its directory
 		// was copied, and may read on until it hears of this one.
-		l.earlier[from] = max(l.earlier[from], l.granted[from])
+		over := func(e earlierLease) bool { return e.until <= now }
+		l.earlier[from] = append(slices.DeleteFunc(l.earlier[from], over), earlierLease{l.granted[from], h.epoch})
 		h = heardBeat{boot: boot}
 	}
 	h.epoch = max(h.epoch, epoch)
@@ -106,11 +113,23 @@ func (l *Leases) Bound(self, promised, next NodeID, epoch Epoch) Instant {
 	case l.term == 0 || promised == 0 || promised == self || mutant.On(mutant.LeaseAtOnce):
 		return 0
 	case promised == next:
-		return l.earlier[promised]
+		return l.ofEarlier(promised, maxEpoch)
 	case l.heard[promised].epoch >= epoch:
-		return l.earlier[promised] // it knows that it is replaced: the release
+		return l.ofEarlier(promised, epoch) // it knows that it is replaced: the release
 	}
-	return max(l.granted[promised], l.earlier[promised], l.quiet)
+	return max(l.granted[promised], l.quiet) // which covers the earlier ones
+}
+
+// ofEarlier returns until when leases last of earlier starts of a node that do not
+// know the epoch.
+func (l *Leases) ofEarlier(node NodeID, epoch Epoch) Instant {
+	var until Instant
+	for _, e := range l.earlier[node] {
+		if e.epoch < epoch {
+			until = max(until, e.until)
+		}
+	}
+	return until
 }
 
 // Grant notes that peer answered the heartbeat that this node sent at sent with
@@ -145,4 +164,7 @@ func (l *Leases) HeldUntil(self NodeID, set []NodeID, counts func(NodeID) bool) 
 	return until[len(until)-need]
 }
 
-const maxInstant = Instant(1<<63 - 1)
+const (
+	maxInstant = Instant(1<<63 - 1)
+	maxEpoch   = Epoch(1<<64 - 1)
+)

@@ -124,6 +124,10 @@ func TestLeaseOfEarlierStart(t *testing.T) {
 	if got := l.Bound(1, 2, 3, 6); got != end {
 		t.Errorf("another is promised at %d, released by the later start alone", got)
 	}
+	l.Hear(now+30, 2, 5, 6)
+	if got := l.Bound(1, 2, 3, 6); got != end {
+		t.Errorf("another is promised at %d, and waits for who knows that he is replaced", got)
+	}
 }
 
 func TestLeaseOff(t *testing.T) {

@@ -60,9 +60,7 @@ func wildText(rng *rand.Rand) string {
 	line("time 40s\nsettle 12s")
 	line("set idle-timeout %s", pick("1s", "5s", "60s"))
 	line("set dead-grace %s", pick("2s", "5s", "60s"))
-	if rng.IntN(3) == 0 {
-		line("set lease %s", pick("-1ns", "200ms", "2s"))
-	}
+	lease := pick("500ms", "500ms", "500ms", "-1ns", "200ms", "2s")
 	for _, w := range []string{
 		"counter clients=3 actors=%d rate=6/s storm=5%% keyless=10%% tries=3 within=1s",
 		"register clients=2 actors=%d rate=3/s tries=2 within=1s",
@@ -78,8 +76,13 @@ func wildText(rng *rand.Rand) string {
 		line("at %ds join n%d", 2+rng.IntN(15), nodes+1)
 	}
 	if rng.IntN(3) == 0 {
-		line("at %s", pick(wildLosses...))
+		loss := pick(wildLosses...)
+		if strings.Contains(loss, "clone") {
+			lease = "-1ns" // who was copied may read on for one, as quorum.Leases says
+		}
+		line("at %s", loss)
 	}
+	line("set lease %s", lease)
 	faults := append([]string(nil), wildFaults...)
 	rng.Shuffle(len(faults), func(i, j int) { faults[i], faults[j] = faults[j], faults[i] })
 	gap := pick("300ms..2s", "1s..4s", "2s..8s")
