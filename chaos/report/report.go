@@ -42,11 +42,12 @@ func (r *Report) Save(dir string) ([]string, error) {
 		{"verdict.txt", r.Verdict},
 		{"plan.chaos", written(r.Run.Plan.Text())},
 		{"history.txt", written(r.Run.History.Text())},
+		{"run.json", r.writeRest},
 		{"timeline.svg", r.SVG},
 		{"timeline.png", r.PNG},
 	}
 	for _, a := range workload.Suspects(r.Findings) {
-		if len(files) < 5+maxPages {
+		if len(files) < 6+maxPages {
 			name := fmt.Sprintf("linear-%s-%s.html", a.Kind, a.ID)
 			files = append(files, struct {
 				name  string

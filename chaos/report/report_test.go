@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -170,12 +171,53 @@ func TestSave(t *testing.T) {
 		}
 		names = append(names, filepath.Base(f))
 	}
-	want := "verdict.txt plan.chaos history.txt timeline.svg timeline.png linear-counter-3.html"
+	want := "verdict.txt plan.chaos history.txt run.json timeline.svg timeline.png linear-counter-3.html"
 	if got := strings.Join(names, " "); got != want {
 		t.Errorf("wrote %s, want %s", got, want)
 	}
 	if _, err := r.Save(files[0]); err == nil {
 		t.Error("a report is saved below a file")
+	}
+}
+
+// A report that was saved is the same when it is read again.
+func TestLoad(t *testing.T) {
+	r := newReport(t)
+	r.Findings = workload.Check(r.Run)
+	dir := t.TempDir()
+	if _, err := r.Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var before, after strings.Builder
+	if err := errors.Join(r.Verdict(&before), again.Verdict(&after)); err != nil {
+		t.Fatal(err)
+	}
+	numbers := regexp.MustCompile(`line \d+`) // of the script, and of the plan
+	if a, b := numbers.ReplaceAllString(before.String(), ""), numbers.ReplaceAllString(after.String(), ""); a != b || r.Passed() {
+		t.Errorf("%s\nis read as\n%s", a, b)
+	}
+	for _, name := range []string{"plan.chaos", "history.txt", "run.json"} {
+		file := filepath.Join(dir, name)
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte("what"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("a broken %s gives the error %v", name, err)
+		}
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Load(filepath.Join(dir, "absent")); err == nil {
+		t.Error("a report is read that is not there")
 	}
 }
 

@@ -167,15 +167,6 @@ var modes = map[Verb][]Mode{
 	Gossip:  {Suspect, Silence},
 }
 
-// Modes returns all modes.
-func Modes() []Mode {
-	var all []Mode
-	for _, v := range verbs {
-		all = append(all, modes[v.verb]...)
-	}
-	return all
-}
-
 // Step is a step of a handover, at which a fault can be made to happen.
 type Step string
 

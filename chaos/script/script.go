@@ -161,9 +161,6 @@ func (s Share) String() string {
 // Rate is a number of calls a second.
 type Rate int
 
-// String returns "50/s".
-func (r Rate) String() string { return strconv.Itoa(int(r)) + "/s" }
-
 // Span is a time from which one is drawn: 1s..4s.
 type Span struct{ Min, Max time.Duration }
 

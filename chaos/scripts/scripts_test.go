@@ -57,34 +57,6 @@ func TestScripts(t *testing.T) {
 	}
 }
 
-// What a script can do to a mesh, some script does.
-func TestScriptsDoEverything(t *testing.T) {
-	done := map[string]bool{}
-	for _, name := range Names() {
-		_, s := parse(t, name)
-		for seed := range uint64(3) {
-			for _, f := range script.Expand(s, seed).Faults {
-				done[string(f.Verb)], done[string(f.Mode)], done[string(f.When)] = true, true, true
-			}
-		}
-	}
-	for _, v := range script.Verbs() {
-		if v != script.Calm && !done[string(v)] {
-			t.Errorf("no script has %s", v)
-		}
-	}
-	for _, m := range script.Modes() {
-		if !done[string(m)] {
-			t.Errorf("no script has %s", m)
-		}
-	}
-	for _, step := range script.Steps() {
-		if !done[string(step)] {
-			t.Errorf("no script waits for %s", step)
-		}
-	}
-}
-
 // The checks of a script can be met: it plans as many calls and faults as it asks for.
 func TestScriptsCanPass(t *testing.T) {
 	for _, name := range Names() {

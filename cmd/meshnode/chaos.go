@@ -28,7 +28,7 @@ mesh is, what its clients call, what is done to it and when; docs/chaos.md is it
 language. A run ends in a verdict, and in a report if one is asked for.`,
 		RunE: needsCommand,
 	}
-	cmd.AddCommand(a.chaosListCommand(), a.chaosRunCommand(), a.chaosHuntCommand())
+	cmd.AddCommand(a.chaosListCommand(), a.chaosRunCommand(), a.chaosCheckCommand(), a.chaosHuntCommand())
 	return cmd
 }
 
@@ -206,6 +206,30 @@ func (a *app) runLocal(plan *script.Plan, r *report.Report) (string, error) {
 		return "all processes have ended", os.RemoveAll(dir)
 	}
 	return "logs and directories are in " + dir, nil
+}
+
+func (a *app) chaosCheckCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "check DIR",
+		Short: "Check a run again, from its report",
+		Long: `Check a run again, from the directory that "chaos run --report DIR" has written.
+The exit code is 1 if the mesh has broken a promise.`,
+		Args: cobra.ExactArgs(1),
+	}
+	cmd.RunE = a.do(func(_ *cobra.Command, args []string) error {
+		r, err := report.Load(args[0])
+		if err != nil {
+			return err
+		}
+		if err := r.Verdict(a.stdout); err != nil {
+			return err
+		}
+		if !r.Passed() {
+			return fmt.Errorf("script %s: the mesh has broken a promise", r.Name)
+		}
+		return nil
+	})
+	return cmd
 }
 
 // huntOptions are the flags of chaos hunt.

@@ -36,6 +36,10 @@ func TestChaosRun(t *testing.T) {
 				t.Errorf("on %s it does not say %q:\n%s", engine, want, r.out.String())
 			}
 		}
+		verdict, err := os.ReadFile(filepath.Join(dir, engine, "verdict.txt"))
+		if code := r.run("chaos", "check", filepath.Join(dir, engine)); code != 0 || err != nil || r.out.String() != string(verdict) {
+			t.Errorf("on %s, checked again, with code %d and %v:\n%s", engine, code, err, r.out.String())
+		}
 	}
 }
 
