@@ -128,3 +128,36 @@ func (m *registerMachine) heard(body *quorum.RegisterMessage) quorum.RegisterMes
 	}
 	return heard
 }
+
+// The planted bugs of what is remembered.
+const (
+	BugLostAnswers Bug = "lostanswers" // a fold leaves out answers to own keys
+	BugLostMarks   Bug = "lostmarks"   // a fold leaves out the marks of sends
+	BugFoldEarly   Bug = "foldearly"   // a fold takes what is not committed
+	BugUndelete    Bug = "undelete"    // a fold leaves keys that were deleted
+)
+
+// foldable returns how much of the log may be folded.
+func (m *recordMachine) foldable() int {
+	if m.model.bug == BugFoldEarly {
+		return len(m.log)
+	}
+	return m.commit
+}
+
+// foldBug does to a fold what the planted bug does. before is what was folded.
+func (m *recordMachine) foldBug(s *recordStore, before recordStore) {
+	switch m.model.bug {
+	case BugLostAnswers:
+		s.answers = cloneMap(before.answers)
+	case BugLostMarks:
+		s.received, s.sent = before.received, before.sent
+	case BugUndelete:
+		s.keys = cloneMap(s.keys)
+		for key, value := range before.keys {
+			if _, kept := s.keys[key]; !kept {
+				s.keys[key] = value
+			}
+		}
+	}
+}

@@ -35,6 +35,7 @@ var (
 	move     = [][]quorum.NodeID{abc, bcd}
 	repair   = [][]quorum.NodeID{abc, nodes(nodeA, nodeB, nodeD)}
 	back     = [][]quorum.NodeID{abc, nodes(nodeB, nodeC, nodeA), abc}
+	pair     = [][]quorum.NodeID{nodes(nodeA, nodeB), nodes(nodeB, nodeA)}
 	shift    = [][]quorum.NodeID{abc, bcd, nodes(nodeC, nodeD, nodeA)}
 
 	duel = []proposal{{nodeA, 1, abc}, {nodeB, 1, abc}}
@@ -42,7 +43,7 @@ var (
 
 // Configs returns the configurations, in the order in which they are run.
 func Configs() []Config {
-	return slices.Concat(slotConfigs(), registerConfigs(), leaseConfigs())
+	return slices.Concat(slotConfigs(), registerConfigs(), leaseConfigs(), recordConfigs())
 }
 
 func slotConfigs() []Config {
@@ -69,6 +70,10 @@ func slotConfigs() []Config {
 			&slotLog{plan: move, size: 4, records: 1, settled: true}, 0},
 		{"slot-repair", "slot log: d replaces c, the owner is kept; one restart of any node", 0,
 			&slotLog{plan: repair, size: 4, settled: true, crashes: 1, victims: nodes(nodeA, nodeB, nodeC, nodeD)}, 0},
+		{"slot-back", "slot log: the owner moves from a to b and back to a, which may not have noticed", 0,
+			&slotLog{plan: back, size: 3, settled: true}, 0},
+		{"slot-pair", "slot log: two replicas, the owner moves; a record, and one restart of any node", 0,
+			&slotLog{plan: pair, size: 2, records: 1, settled: true, crashes: 1, victims: abc}, 0},
 		{"slot-shift", "slot log: the set changes twice, abc to bcd to cda", 0,
 			&slotLog{plan: shift, size: 4, settled: true}, 3_000_000},
 	}
@@ -80,6 +85,10 @@ func registerConfigs() []Config {
 			&viewRegister{size: 3, voters: abc, choices: duel, epochs: 2, rounds: 2, ticks: 1}, 0},
 		{"register-restart", "view register: 3 voters, a and b propose, one restart of any node, which registers anew", 0,
 			&viewRegister{size: 3, voters: abc, choices: duel, epochs: 2, rounds: 1, crashes: 1, victims: abc}, 0},
+		{"register-pair", "view register: 2 voters, both propose, 2 rounds, one restart of either", 0,
+			&viewRegister{size: 2, voters: nodes(nodeA, nodeB), choices: []proposal{{nodeA, 1, pair[0]}, {nodeB, 1, pair[0]}}, epochs: 2, rounds: 2, ticks: 1, crashes: 1, victims: abc}, 0},
+		{"register-restart-c", "view register: 3 voters, a and b propose, one restart of c", 0,
+			&viewRegister{size: 3, voters: abc, choices: duel, epochs: 2, rounds: 1, crashes: 1, victims: nodes(nodeC)}, 0},
 		{"register-writes", "view register: 3 voters, a and b propose, writes end in steps of their own", 0,
 			&viewRegister{size: 3, voters: abc, choices: duel, epochs: 2, rounds: 1, async: true}, 0},
 		{"register-lost-writes", "view register: 3 voters, a proposes, a restart loses the write under way", 0,
@@ -143,6 +152,37 @@ func leaseConfigs() []Config {
 	}
 }
 
+// The requests of a client that counts its calls, of clients with their own
+// keys, and of an actor that sends.
+var (
+	sessionPut  = sending(sessionRequest("call 1", 1, 1, 1))
+	sessionDrop = dropping(sessionRequest("call 2", 1, 2, 2))
+	otherClient = sessionRequest("another's call 1", 2, 1, 1)
+	keyPut      = keyRequest("tea")
+	keyFails    = failing(keyRequest("milk"))
+	sendPut     = sending(sentRequest(1, -1))
+	sendDrop    = dropping(sentRequest(2, 0)) // to be used after sendPut, which is the first
+)
+
+func sending(r request) request  { r.sends = true; return r }
+func dropping(r request) request { r.drops = true; return r }
+func failing(r request) request  { r.fails = true; return r }
+
+func recordConfigs() []Config {
+	return []Config{
+		{"record-session", "records: two calls of a session and one with an own key; folds, loads, a move of the owner", 0,
+			&recordLog{requests: []request{sessionPut, sessionDrop, keyPut}, moves: 1, reloads: 1}, 0},
+		{"record-sends", "records: two sends of a source, and an own key whose answer is an error", 0,
+			&recordLog{requests: []request{sendPut, sendDrop, keyFails}, moves: 1, reloads: 1}, 0},
+		{"record-snapshot", "records: a call, an own key and a send; a move of the owner and a snapshot", 0,
+			&recordLog{requests: []request{sendPut, sessionPut, keyPut}, moves: 1, snaps: 1}, 0},
+		{"record-moves", "records: a call and a send; two moves of the owner", 0,
+			&recordLog{requests: []request{sendPut, sessionPut}, moves: 2, reloads: 1}, 0},
+		{"record-retention", "records: two sessions and an own key; the retention passes", 0,
+			&recordLog{requests: []request{sessionPut, otherClient, keyPut}, ticks: 1, reloads: 1}, 0},
+	}
+}
+
 // Mutants returns configurations with a planted bug each, in which a search must
 // find a violation.
 func Mutants() []Config {
@@ -157,7 +197,14 @@ func Mutants() []Config {
 	lease := func(bug Bug, about string, change func(*leaseLog)) Config {
 		return Config{"lease-" + string(bug), about, 0, leases(func(c *leaseLog) { c.bug = bug; change(c) }), 0}
 	}
+	record := func(bug Bug, about string, requests ...request) Config {
+		return Config{"record-" + string(bug), about, 0, &recordLog{requests: requests, moves: 1, reloads: 1, bug: bug}, 0}
+	}
 	return []Config{
+		record(BugLostAnswers, "a fold leaves out answers to own keys", keyPut),
+		record(BugLostMarks, "a fold leaves out the marks of sends", sendPut),
+		record(BugFoldEarly, "a fold takes what is not committed", sessionPut),
+		record(BugUndelete, "a fold leaves keys that were deleted", sessionPut, sessionDrop),
 		lease(BugAmnesia, "a restarted node grants and promises at once", func(c *leaseLog) { c.crashes, c.victims = 1, nodes(nodeC) }),
 		lease(BugMargin, "the owner counts the whole lease, as if no clock drifted", func(*leaseLog) {}),
 		lease(BugArrival, "the owner counts a lease from when the answer came", func(c *leaseLog) { c.delays = true }),

@@ -9,19 +9,19 @@ import (
 	"testing"
 )
 
-// Bounds of the searches in the tests; make explore goes on. The race detector
-// has nothing to find in a program of one goroutine, and makes do with a few.
-var (
-	shortStates  = 150_000
-	mutantStates = 400_000 // for planted bugs; with 0 they are not looked for
-)
+// raceDetector: it has nothing to find in a program of one goroutine, and makes do
+// with a few states.
+var raceDetector bool
 
 // explore searches the configurations whose names begin so, each up to a bound.
 // It is what a bug in package quorum is to fail.
-func explore(t *testing.T, prefix string) {
-	states := shortStates
+func explore(t *testing.T, prefix string, most int) {
+	states := most
 	if testing.Short() {
 		states = min(states, 20_000)
+	}
+	if raceDetector {
+		states = min(states, 15_000)
 	}
 	n := 0
 	for _, c := range Configs() {
@@ -44,18 +44,20 @@ func explore(t *testing.T, prefix string) {
 	}
 }
 
-func TestExploreRegister(t *testing.T) { explore(t, "register-") }
-func TestExploreVoters(t *testing.T)   { explore(t, "voters") }
-func TestExploreSlot(t *testing.T)     { explore(t, "slot-") }
-func TestExploreLease(t *testing.T)    { explore(t, "lease-") }
+// Each of these searches about as far as it takes to find what can be planted.
+func TestExploreRegister(t *testing.T) { explore(t, "register-", 180_000) }
+func TestExploreVoters(t *testing.T)   { explore(t, "voters", 180_000) }
+func TestExploreSlot(t *testing.T)     { explore(t, "slot-", 150_000) }
+func TestExploreLease(t *testing.T)    { explore(t, "lease-", 120_000) }
+func TestExploreRecord(t *testing.T)   { explore(t, "record-", 6_000) }
 
 // TestMutants finds every planted bug, and replays how it is found.
 func TestMutants(t *testing.T) {
-	if mutantStates == 0 || testing.Short() {
+	if raceDetector || testing.Short() {
 		t.Skip("it takes long")
 	}
 	for _, c := range Mutants() {
-		r := c.Run(Limits{States: mutantStates}, nil)
+		r := c.Run(Limits{States: 400_000}, nil)
 		if r.Violation == nil {
 			t.Errorf("%s: nothing found in %d states", c.Name, r.Distinct)
 			continue

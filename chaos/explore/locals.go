@@ -12,8 +12,13 @@ type local struct {
 	event   event
 	encoded string
 	look    any
+	kept    cloner        // the machine itself, if it can be cloned
 	after   []*transition // by the message that comes; nil where not run yet
 }
+
+// cloner is a machine that is kept in each of its states, so that none is run
+// again from its start.
+type cloner interface{ clone() machine }
 
 // transition is what an event does to a node's state.
 type transition struct {
@@ -87,7 +92,8 @@ func (l *locals) intern(node int, m machine, parent uint32, e event) uint32 {
 	n := uint32(len(l.list))
 	encoded := string(l.buf)
 	l.byKey[encoded] = n
-	l.list = append(l.list, local{node: node, parent: parent, event: e, encoded: encoded, look: m.look()})
+	kept, _ := m.(cloner)
+	l.list = append(l.list, local{node: node, parent: parent, event: e, encoded: encoded, look: m.look(), kept: kept})
 	return n
 }
 
@@ -127,7 +133,9 @@ func (l *locals) step(from uint32, e event) *transition {
 	}
 	t.next = l.intern(l.list[from].node, m, from, e)
 	t.sends, t.facts = l.numbers(&out)
-	l.keep(t.next, m)
+	if _, ok := m.(cloner); !ok {
+		l.keep(t.next, m)
+	}
 	return t
 }
 
@@ -161,6 +169,9 @@ func (l *locals) do(m machine, e event, out *effects) {
 // take returns a machine in the state, from those at hand or by running its
 // events again.
 func (l *locals) take(n uint32) machine {
+	if kept := l.list[n].kept; kept != nil {
+		return kept.clone()
+	}
 	if m := l.live[n]; m != nil {
 		delete(l.live, n)
 		return m

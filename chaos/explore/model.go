@@ -41,6 +41,7 @@ const (
 	evHear              // a heartbeat comes, arg says which
 	evRead              // a step of a read, which no machine sees
 	evAnswer            // the node arg answers a heartbeat with a lease
+	evApply             // arg says what
 	evGrant             // the answer of the node arg comes
 )
 

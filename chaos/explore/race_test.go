@@ -2,4 +2,4 @@
 
 package explore
 
-func init() { shortStates, mutantStates = 15_000, 0 }
+func init() { raceDetector = true }

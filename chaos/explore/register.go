@@ -397,7 +397,7 @@ func (c *viewRegister) checkLearned(v *quorum.Decree, facts []any, i int) string
 		return fmt.Sprintf("Chain: %s was learned before the view that it follows", decreeText(v))
 	}
 	for _, f := range facts {
-		if f, ok := f.(proposed); ok && f.base == base.Version && sameDecree(f.value, v) && votes(facts, base, f.number) >= quorum.Majority(len(base.Voters)) {
+		if f, ok := f.(proposed); ok && f.base == base.Version && sameDecree(f.value, v) && 2*votes(facts, base, f.number) > len(base.Voters) {
 			return ""
 		}
 	}

@@ -145,8 +145,17 @@ func (m *slotMachine) report(e *quorum.SlotEvent, out *effects) {
 			out.violate(fmt.Sprintf("%s is active at %v, and its barrier is not durable here", nodeName(m.id), e.Ballot))
 			return
 		}
+		if e.Kept && i > 0 && !m.wrote(m.memory.log[i-1].Ballot) {
+			out.violate(fmt.Sprintf("Kept: %s goes on at %v with what ran, and %v has ruled since", nodeName(m.id), e.Ballot, m.memory.log[i-1].Ballot))
+		}
 		out.facts = append(out.facts, newSlotFact(e.Ballot, true, m.memory.places()[:i+1]))
 	}
+}
+
+// wrote reports whether the ballot is one of this process.
+func (m *slotMachine) wrote(b quorum.Ballot) bool {
+	row := m.model.row(b.Epoch, 0)
+	return row.Owner() == m.id && b.Boot == m.boot
 }
 
 // committed notes what this node, as an owner, knows to be committed.
