@@ -10,13 +10,15 @@ INTERNAL    := actormesh/(quorum|ring|local|transport|mesh/core|cmd|chaos|bench)
 # Tests which start real processes are run without the race detector: they
 # watch the clock, and the processes are what is tested.
 E2E   := ./chaos/e2e
-UNITS  = $(filter-out %/chaos/e2e %/chaos/e2e/%,$(shell $(GO) list ./...))
+# Searches and simulations have one goroutine at a time, and nothing to race.
+SEARCHES := ./chaos/explore ./chaos/sim
+UNITS  = $(filter-out %/chaos/e2e %/chaos/e2e/% %/chaos/explore %/chaos/sim,$(shell $(GO) list ./...))
 
 # The race detector needs cgo and a C compiler; without them the tests run all
 # the same, and say what they lack.
 RACE := $(shell test "$$($(GO) env CGO_ENABLED)" = 1 && command -v "$$($(GO) env CC | cut -d' ' -f1)" >/dev/null && echo -race)
 
-.PHONY: build test check demo bench bench-peers failover explore unit e2e fmt vet lint dead arch tidy clean-tree sim sim-long
+.PHONY: build test check demo bench bench-peers failover explore unit searches e2e fmt vet lint dead arch tidy clean-tree sim sim-long
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/ ./cmd/meshnode
@@ -26,11 +28,14 @@ demo: build
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/ ./examples/ledger
 	./$(BIN)/ledger --meshnode ./$(BIN)/meshnode --data ./examples/ledger
 
-test: unit e2e
+test: unit searches e2e
 
 unit:
 	@test -n "$(RACE)" || echo "WARNING: no C compiler or CGO_ENABLED=0: tests run WITHOUT the race detector (install gcc or clang)"
 	$(GO) test $(RACE) -tags invariants -timeout 10m $(UNITS)
+
+searches:
+	$(GO) test -timeout 10m $(SEARCHES)
 
 e2e:
 	$(GO) test -count=1 -timeout 10m $(E2E)

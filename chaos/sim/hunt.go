@@ -48,6 +48,35 @@ func (f *Found) Table(w io.Writer) error {
 	return errors.Join(err, e)
 }
 
+// Rare is how many runs must have shown each of the faults and events that a hunt
+// is for at least once.
+const Rare = 400
+
+// Missing returns the faults and rare events of which the hunt has seen none.
+func (f *Found) Missing() []string {
+	return slices.DeleteFunc(slices.Clone(wanted), func(what string) bool { return f.Saw[what] > 0 })
+}
+
+// wanted are the faults, and the events that they are to bring about. What is not
+// seen was not tested.
+var wanted = []string{
+	"fault calm", "fault clock drift", "fault clock jump", "fault clone", "fault cut", "fault cut-one-way", "fault disk eio",
+	"fault disk flip", "fault disk full", "fault disk misdirect", "fault disk slow", "fault disk torn", "fault drain",
+	"fault gossip suspect", "fault join", "fault kill", "fault leave", "fault link", "fault pause", "fault power-loss",
+	"fault restart", "fault restart empty", "fault restart rolled-back",
+
+	"crash after an fsync", "crash at a send", "crash before a write", "crash before an fsync", "pause within a step",
+	"unsynced batch lost", "fsync failed", "disk full", "bit flipped", "write misdirected", "damage found", "directory wiped",
+	"message cut", "message delayed", "message lost", "message on a slow link", "message reordered", "message repeated",
+	"false hint", "earlier start refused", "node gone by drain", "node gone by leave", "process ended",
+
+	"append or seal refused", "fetch", "log cut", "log discarded", "log read for a laggard", "logs differ", "lease lapsed",
+	"owner changed", "coordinator changed", "voters changed", "replica set changed", "slot quiesced", "learner caught up",
+	"snapshot installed", "fold", "key looked up", "dedup hit", "dedup hit after a failover", "delivery of a send",
+	"activation loaded", "deactivation", "turn abandoned", "read under a lease", "read by a quorum",
+	"call ok", "call app", "call deadline", "call outcome_unknown", "call unavailable", "call unreachable",
+}
+
 // pebbleEvery is how often a run is over Pebble in the place of the model.
 const pebbleEvery = 10
 

@@ -22,12 +22,11 @@ type process struct {
 	pausedUntil time.Duration
 	rng         *rand.Rand
 
-	tasks   []*task // by age
-	loops   []*loop
-	timers  timerQueue
-	armed   time.Duration // for when the world has an event for timers; 0 for none
-	ctxs    []*deadlineContext
-	polling bool
+	tasks  []*task // by age
+	loops  []*loop
+	timers timerQueue
+	armed  time.Duration // for when the world has an event for timers; 0 for none
+	ctxs   []*deadlineContext
 
 	port *port // nil before the node listens
 	node *mesh.Node

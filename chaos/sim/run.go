@@ -162,8 +162,8 @@ func (w *world) end() {
 func (w *world) saw() map[string]int {
 	d := &w.disks
 	for name, n := range map[string]uint64{
-		"disk crash": d.Crashes, "unsynced batch lost": d.LostBatches, "synced batch lost by a lying disk": d.LostSyncs,
-		"torn batch": d.TornSyncs, "fsync failed": d.FailedSyncs, "disk full": d.FullWrites, "bit flipped": d.BitFlips,
+		"disk crash": d.Crashes, "unsynced batch lost": d.LostBatches,
+		"fsync failed": d.FailedSyncs, "disk full": d.FullWrites, "bit flipped": d.BitFlips,
 		"write misdirected": d.Misdirections, "damage found": d.DamageFound,
 	} {
 		w.counts[name] = int(n)

@@ -260,7 +260,9 @@ func (o watcher) turn(s *core.Shard, t *core.TurnStart) {
 		w.broken("%s: turn %d of %s begins after turn %d", o.p.m.name, t.Fence.Turn, t.Call.Actor, last)
 	}
 	w.facts.turns[key] = t.Fence.Turn
-	if info, _ := s.Info(t.Slot); info.Ballot != t.Fence.Ballot {
+	// An owner that a view keeps goes on at a higher ballot with the turns that it
+	// has begun.
+	if info, _ := s.Info(t.Slot); info.Ballot.Less(t.Fence.Ballot) {
 		w.broken("%s: a turn of %s at %v, of an owner at %v", o.p.m.name, t.Call.Actor, t.Fence.Ballot, info.Ballot)
 	}
 	w.count("turn")
