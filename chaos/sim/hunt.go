@@ -60,7 +60,7 @@ func (f *Found) Missing() []string {
 // wanted are the faults, and the events that they are to bring about. What is not
 // seen was not tested.
 var wanted = []string{
-	"fault calm", "fault clock drift", "fault clock jump", "fault clone", "fault cut", "fault cut-one-way", "fault disk eio",
+	"fault calm", "fault clock drift", "fault clock jump", "fault cut", "fault cut-one-way", "fault disk eio",
 	"fault disk flip", "fault disk full", "fault disk misdirect", "fault disk slow", "fault disk torn", "fault drain",
 	"fault gossip suspect", "fault join", "fault kill", "fault leave", "fault link", "fault pause", "fault power-loss",
 	"fault restart", "fault restart empty", "fault restart rolled-back",
