@@ -81,9 +81,9 @@ func (e *engine) call(ctx context.Context, addr string, call cluster.Call) workl
 // finalPause is between two tries to read a last state.
 const finalPause = 100 * time.Millisecond
 
-// final reads the last state of an actor, through whichever node answers.
-func (e *engine) final(ctx context.Context, a script.Actor) workload.Final {
-	until := e.since() + finalTime
+// final reads the last state of an actor, through whichever node answers, until a
+// time of the run.
+func (e *engine) final(ctx context.Context, a script.Actor, until time.Duration) workload.Final {
 	names := e.plan.Names()
 	for i := 0; ; i++ {
 		answer := e.call(ctx, e.hosts[names[i%len(names)]].node.HTTP, cluster.Call{

@@ -53,8 +53,9 @@ func Run(ctx context.Context, plan *script.Plan, o Options) (*Result, error) {
 	}
 	e.live(ctx)
 	r := &Result{Run: workload.Run{Plan: plan, Saw: e.relay.saw()}}
+	until := e.since() + finalTime
 	for _, a := range workload.Actors(plan) {
-		r.Finals = append(r.Finals, e.final(ctx, a))
+		r.Finals = append(r.Finals, e.final(ctx, a, until))
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
