@@ -53,6 +53,7 @@ type storage struct {
 	earlier *disk.Disk // as it was at the start before, for one that is rolled back
 	slow    time.Duration
 	pebble  bool
+	stores  []*local.Store // over Pebble, which has goroutines to end
 }
 
 func (w *world) addMachine(name string, pebble bool) *machine {
@@ -158,6 +159,7 @@ func (m *machine) crash() {
 	p.end()
 	m.w.gone(p)
 	m.disk.disk = m.disk.disk.Crash(m.w.rng)
+	m.disk.close()
 }
 
 // fresh returns an empty disk.
@@ -172,7 +174,23 @@ func (s *storage) fresh() *disk.Disk {
 func (s *storage) open(p *process, dir string, options local.Options) (*local.Store, error) {
 	s.earlier = s.disk.Clone()
 	options.FS, options.Engine, options.Entropy = s.disk, s.disk.Engine(), entropy{p.rng}
-	return local.Open(dir, options)
+	store, err := local.Open(dir, options)
+	if s.pebble && err == nil {
+		s.stores = append(s.stores, store)
+	}
+	return store, err
+}
+
+// close ends the goroutines of the stores that were opened on the disk. The disk of
+// a store that has crashed is nobody's any more.
+func (s *storage) close() {
+	for _, store := range s.stores {
+		func() {
+			defer func() { _ = recover() }() // a crash left iterators open, and Pebble says so
+			_ = store.Close()
+		}()
+	}
+	s.stores = nil
 }
 
 // latency draws how long a commit takes, before and after what it writes can be

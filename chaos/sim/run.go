@@ -151,6 +151,7 @@ func (w *world) end() {
 		if m.process != nil {
 			m.process.end()
 		}
+		m.disk.close()
 	}
 	w.clients.end()
 	for _, c := range w.idle {
