@@ -9,10 +9,10 @@ INTERNAL    := actormesh/(quorum|ring|local|transport|mesh/core|cmd|chaos|bench)
 
 # Tests which start real processes are run without the race detector: they
 # watch the clock, and the processes are what is tested.
-E2E   := ./chaos/e2e
+E2E   := ./chaos/e2e ./chaos/local
 # Searches and simulations have one goroutine at a time, and nothing to race.
 SEARCHES := ./chaos/explore ./chaos/sim
-UNITS  = $(filter-out %/chaos/e2e %/chaos/e2e/% %/chaos/explore %/chaos/sim,$(shell $(GO) list ./...))
+UNITS  = $(filter-out %/chaos/local %/chaos/e2e %/chaos/e2e/% %/chaos/explore %/chaos/sim,$(shell $(GO) list ./...))
 
 # The race detector needs cgo and a C compiler; without them the tests run all
 # the same, and say what they lack.
