@@ -31,10 +31,10 @@ var mayImport = map[string][]string{
 	"quorum/mutant": {}, // nothing is left of it in a normal build
 	"ring":          {"quorum/mutant"},
 	"mesh/core":     {"quorum", "quorum/mutant", "ring"},
-	"local":         {"local/engine", "quorum", "ring"},
+	"local":         {"local/engine", "quorum", "quorum/mutant", "ring"},
 	"local/engine":  {},
-	"transport":     {"quorum", "ring"},
-	"mesh":          {"mesh/core", "local", "transport", "quorum", "ring"},
+	"transport":     {"quorum", "quorum/mutant", "ring"},
+	"mesh":          {"mesh/core", "local", "transport", "quorum", "quorum/mutant", "ring"},
 	"mesh/kinds":    {"mesh"},
 	"bench":         {"mesh", "mesh/kinds", "bench", "chaos"},
 	"chaos":         {"mesh", "mesh/kinds", "mesh/core", "local", "local/engine", "transport", "quorum", "ring", "chaos"},

@@ -8,6 +8,7 @@ import (
 
 	"actormesh/local/engine"
 	"actormesh/quorum"
+	"actormesh/quorum/mutant"
 )
 
 // Batch collects changes that one Commit writes, in the order in which they were
@@ -218,6 +219,7 @@ func (s *Store) commitSynced(eb engine.Batch) error {
 
 // apply writes one batch of the engine's.
 func (s *Store) apply(eb engine.Batch, sync bool) error {
+	sync = sync && !mutant.On(mutant.StoreUnsynced)
 	if err := s.Err(); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"actormesh/local/engine"
 	"actormesh/quorum"
+	"actormesh/quorum/mutant"
 )
 
 const (
@@ -67,7 +68,7 @@ type folder struct {
 func (f *folder) write(g *slotGate, gen uint64) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.gen != gen {
+	if g.gen != gen && !mutant.On(mutant.FoldOfAnotherLog) {
 		return fmt.Errorf("fold: %w", ErrSuperseded)
 	}
 	if f.eb.Empty() {
@@ -120,7 +121,9 @@ func (f *folder) fold(it engine.Iterator, upTo quorum.LSN, base slotBase) error 
 		return err
 	}
 	f.applyEntries(actor, entries, records)
-	f.setMarks(partReceived, actor.Received)
+	if !mutant.On(mutant.FoldLosesReceived) {
+		f.setMarks(partReceived, actor.Received)
+	}
 	f.setMarks(partSent, actor.Sent)
 	f.setPending(actor, wasPending)
 	engine.Set(f.eb, appendPart(nil, f.slot, f.actor, partBase), actor.AppendTo(nil, true))
@@ -176,7 +179,7 @@ func (f *folder) applyEntries(actor *quorum.Base, entries []quorum.Entry, record
 				engine.Set(f.eb, key, w.Value)
 			}
 		}
-		if hasOwnKey(r) {
+		if hasOwnKey(r) && !mutant.On(mutant.FoldLosesKeys) {
 			answer := quorum.AnswerOf(&entries[i], r)
 			f.setAnswer(r.Request.Key, &answer)
 		}

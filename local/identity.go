@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"actormesh/quorum"
+	"actormesh/quorum/mutant"
 )
 
 // Identity says whose disk this is, and which start of it.
@@ -49,7 +50,9 @@ func (s *Store) startIdentity(empty bool, entropy io.Reader) error {
 		return err
 	}
 	s.id.Nonce = quorum.Nonce(binary.BigEndian.Uint64(nonce[:]))
-	s.id.Boot++
+	if s.id.Boot == 0 || !mutant.On(mutant.BootUncounted) {
+		s.id.Boot++
+	}
 	b := s.NewBatch()
 	defer b.Close()
 	if empty {

@@ -7,6 +7,7 @@ import (
 
 	"actormesh/local/engine"
 	"actormesh/quorum"
+	"actormesh/quorum/mutant"
 )
 
 // ReadEntries returns the entries that which names, in its order, until they
@@ -177,6 +178,15 @@ func seek(it engine.Iterator, key []byte) (value []byte, found bool, err error) 
 // a key that is not there costs a look at Bloom filters.
 func (s *Store) Answer(slot quorum.SlotID, actor quorum.ActorKey, key string) (quorum.Answer, bool, error) {
 	k := append(appendPart(nil, slot, actor, partAnswer), key...)
+	if mutant.On(mutant.AnswerScans) {
+		it, err := s.regionIter(slot, regionActor)
+		for valid := err == nil && it.First(); valid && bytes.Compare(it.Key(), k) < 0; valid = it.Next() {
+			continue
+		}
+		if err == nil {
+			_ = it.Close()
+		}
+	}
 	value, found, err := s.engine.Get(k, true)
 	if err != nil || !found {
 		return quorum.Answer{}, false, s.damage(classify(err))

@@ -11,6 +11,7 @@ import (
 
 	"actormesh/local/engine"
 	"actormesh/quorum"
+	"actormesh/quorum/mutant"
 )
 
 // StoredSlot is what the store holds of one slot, without the data. Entries above
@@ -87,7 +88,7 @@ func (s *Store) scanPromises() (map[quorum.SlotID]*StoredSlot, error) {
 			break
 		}
 		st := &StoredSlot{Slot: quorum.SlotID(binary.BigEndian.Uint16(key[1:]))}
-		if st.State.Promise, err = decodePromise(value); err == nil {
+		if st.State.Promise, err = decodePromise(value); err == nil && !mutant.On(mutant.PromisesUnread) {
 			states[st.Slot] = st
 		}
 	}
@@ -223,6 +224,9 @@ func (v *verifier) finish() error {
 		}
 		if err := checkFollows(base, before, e); err != nil {
 			return damaged("slot %d: %v", v.slot.Slot, err)
+		}
+		if e.LSN > st.Base.LSN && mutant.On(mutant.TailUnread) {
+			continue
 		}
 		if e.LSN > st.Base.LSN {
 			st.Tail = append(st.Tail, TailOf(e))

@@ -10,6 +10,7 @@ import (
 
 	"actormesh/mesh/core"
 	"actormesh/quorum"
+	"actormesh/quorum/mutant"
 	"actormesh/ring"
 )
 
@@ -225,7 +226,7 @@ func (n turns) scanKeys(slot quorum.SlotID, actor quorum.ActorKey, from, to []by
 
 // call makes a call for a turn, once all that the turn has seen is committed.
 func (n turns) call(ctx context.Context, from *core.TurnStart, inv *invocation) (*result, error) {
-	if from.Seen > 0 {
+	if from.Seen > 0 && !mutant.On(mutant.CallEarly) {
 		var a answer
 		done := make(chan struct{})
 		c := &core.Call{Slot: from.Slot, Deadline: from.Call.Deadline, Waiter: &waiter{reply: func(end answer) {

@@ -9,6 +9,7 @@ import (
 
 	"actormesh/mesh/core"
 	"actormesh/quorum"
+	"actormesh/quorum/mutant"
 	"actormesh/ring"
 	"actormesh/transport"
 )
@@ -238,6 +239,9 @@ func answerOf(reply *transport.Reply, err error) (a answer, unknown bool) {
 	case errors.Is(err, transport.ErrNotSent):
 		return answered(core.CodeUnavailable, err.Error()), false
 	case err != nil:
+		if mutant.On(mutant.LostCallDenied) {
+			return answered(core.CodeDeadline, err.Error()), false
+		}
 		return answered(core.CodeOutcomeUnknown, err.Error()), true
 	}
 	a = answer{

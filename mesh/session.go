@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"actormesh/quorum"
+	"actormesh/quorum/mutant"
 )
 
 // session numbers the requests of one process, so that each takes effect once,
@@ -50,6 +51,9 @@ func (s *session) begin(kind, id string) quorum.RequestID {
 		open.first = number
 	}
 	s.open[name] = open
+	if mutant.On(mutant.LowMarkEarly) {
+		return quorum.RequestID{Session: s.id, Number: number, Low: number}
+	}
 	return quorum.RequestID{Session: s.id, Number: number, Low: open.first}
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"actormesh/quorum"
+	"actormesh/quorum/mutant"
 )
 
 // A turn is where its own calls come from.
@@ -54,7 +55,11 @@ func (t *turn) number(inv *invocation) error {
 		return nil
 	}
 	t.effective++
-	inv.request = quorum.RequestID{Key: derivedKey(t.start.Call.Actor, t.start.Call.Request, t.ctx.Fence(), t.effective)}
+	request := t.start.Call.Request
+	if mutant.On(mutant.DerivedAnew) {
+		request = quorum.RequestID{} // as one that has no id
+	}
+	inv.request = quorum.RequestID{Key: derivedKey(t.start.Call.Actor, request, t.ctx.Fence(), t.effective)}
 	return nil
 }
 
@@ -102,7 +107,7 @@ func (t *turn) send(inv *invocation) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
-	case t.over != nil:
+	case t.over != nil && !mutant.On(mutant.OverUnchecked):
 		return t.over
 	case len(inv.args) > t.limits.valueBytes:
 		return t.reject(errTooLarge, fmt.Sprintf("an argument of %d bytes, the limit is %d", len(inv.args), t.limits.valueBytes))

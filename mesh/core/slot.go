@@ -229,10 +229,13 @@ func (s *Shard) committed(now quorum.Instant, sl *slot) {
 // leave lets an answer go that is not a record's: it must be true now, so this
 // node must be the owner, by its leases or by a round.
 func (s *Shard) leave(now quorum.Instant, sl *slot, w waiting) {
-	if until := sl.q.LeaseUntil(); now < until {
-		if !mutant.On(mutant.ReplyUnchecked) {
-			w.outcome.Until = until
-		}
+	until := sl.q.LeaseUntil()
+	if mutant.On(mutant.EarlyClock) && s.tickedAt < until {
+		s.finishAll(w.calls, w.outcome)
+		return
+	}
+	if now < until {
+		w.outcome.Until = until
 		s.finishAll(w.calls, w.outcome)
 		return
 	}

@@ -59,6 +59,7 @@ const (
 	OldBootLease       Name = "old-boot-lease"
 	LapsedTurns        Name = "lapsed-turns"
 	ReplyUnchecked     Name = "reply-unchecked"
+	EarlyClock         Name = "early-clock"
 	UnregisteredGrants Name = "unregistered-grants"
 )
 
@@ -82,6 +83,31 @@ const (
 	SendEarly        Name = "send-early"
 	SendTwice        Name = "send-twice"
 	UnsortedActors   Name = "unsorted-actors"
+)
+
+// Turns, and the node around the cores.
+const (
+	OverUnchecked     Name = "over-unchecked"
+	DerivedAnew       Name = "derived-anew"
+	LowMarkEarly      Name = "low-mark-early"
+	CallEarly         Name = "call-early"
+	LostCallDenied    Name = "lost-call-denied"
+	FailedSyncIgnored Name = "failed-sync-ignored"
+	OldBootConnects   Name = "old-boot-connects"
+)
+
+// The store.
+const (
+	BootUncounted      Name = "boot-uncounted"
+	StoreUnsynced      Name = "store-unsynced"
+	PromisesUnread     Name = "promises-unread"
+	TailUnread         Name = "tail-unread"
+	SumsUnchecked      Name = "sums-unchecked"
+	FoldLosesKeys      Name = "fold-loses-keys"
+	FoldLosesReceived  Name = "fold-loses-received"
+	FoldOfAnotherLog   Name = "fold-of-another-log"
+	SnapshotLosesFolds Name = "snapshot-loses-folds"
+	AnswerScans        Name = "answer-scans"
 )
 
 // The coordinator, and placement.
