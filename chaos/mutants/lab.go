@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,8 +16,8 @@ import (
 	"time"
 )
 
-// tags are those of the test binaries: with the bugs, and with all checks.
-const tags = "mutant,invariants"
+// usualTags are those of the test binaries: with the bugs, and with all checks.
+const usualTags = "mutant,invariants"
 
 // memoryKiB bounds the address space of a program, for a bug may fill memory.
 const memoryKiB = 8 << 20
@@ -31,14 +32,14 @@ type lab struct {
 // build builds the test binaries of those catchers that look for any of the
 // mutants.
 func (l *lab) build(ctx context.Context, mutants []planted) error {
-	built := map[string]string{}
+	built := map[string]string{} // by directory: each is built with the tags of its first catcher
 	for _, c := range catchers {
 		if !slices.ContainsFunc(mutants, func(m planted) bool { return c.looksFor(&m) }) {
 			continue
 		}
 		if c.make == "" && built[c.dir] == "" {
 			binary := filepath.Join(l.dir, strings.ReplaceAll(c.dir, "/", "-")+".test")
-			cmd := exec.CommandContext(ctx, "go", "test", "-c", "-tags", tags, "-o", binary, "./"+c.dir)
+			cmd := exec.CommandContext(ctx, "go", "test", "-c", "-tags", cmp.Or(c.tags, usualTags), "-o", binary, "./"+c.dir)
 			cmd.Dir = l.root
 			if out, err := cmd.CombinedOutput(); err != nil {
 				return fmt.Errorf("building the tests of %s: %w\n%s", c.dir, err, out)
@@ -166,19 +167,21 @@ func exactly(test string) string { return "^" + strings.ReplaceAll(test, "/", "$
 type failure struct {
 	catcher *catcher
 	test    string // the first test that failed, and its part
-	seed    string // empty for what has none
+	seed    string // or configuration of the explorer; empty for what has none
 	message string
 	hung    bool
 	took    time.Duration
 	output  string
 }
 
-// where names the test and the seed, as they are given to go test.
+// where names the package, the test and the seed, as they are given to go test.
 func (f *failure) where() string {
-	at := f.test
+	at := strings.TrimSpace(f.catcher.dir + " " + f.test)
 	switch {
 	case f.seed != "" && f.catcher.seed != "":
 		at += " -" + f.catcher.seed + "=" + f.seed
+	case f.seed != "" && f.catcher.class == explorer:
+		at += " " + f.seed
 	case f.seed != "":
 		at += " seed " + f.seed
 	}
@@ -208,6 +211,9 @@ func (l *lab) once(ctx context.Context, c *catcher, mutant, run string) (*failur
 		f = &failure{test: "make " + c.make, message: finding.FindString(out.String()), output: out.String()}
 	}
 	f.catcher, f.took = c, time.Since(begun)
+	if c.class == explorer {
+		f.seed, _, _ = strings.Cut(f.message, ":")
+	}
 	return f, nil
 }
 

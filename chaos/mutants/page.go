@@ -19,24 +19,38 @@ const notCaught = "–"
 // tableHead is above the rows, one for each mutant.
 const tableHead = "| mutant | for | what it breaks | where | tests | simulator | explorer |\n|---|---|---|---|---|---|---|\n"
 
-// renderTable returns the table of the mutants.
-func renderTable(results []result) string {
+// renderTable returns the table of all mutants: those that were examined now, and of
+// the others the rows that the page has.
+func renderTable(all []planted, results []result, page string) string {
+	now := map[string]string{}
+	for i := range results {
+		now[results[i].mutant.Name] = renderRow(&results[i])
+	}
+	for line := range strings.Lines(page) {
+		if parts := strings.Split(line, "`"); strings.HasPrefix(line, "| `") && now[parts[1]] == "" {
+			now[parts[1]] = line
+		}
+	}
 	var b strings.Builder
 	b.WriteString(tableHead)
-	for i := range results {
-		r := &results[i]
-		fmt.Fprintf(&b, "| `%s` | %s | %s | `%s` |", r.mutant.Name, strings.Join(r.mutant.Hazards, ", "), r.mutant.Breaks,
-			strings.Join(r.mutant.Where, "`, `"))
-		for _, f := range r.by {
-			if f == nil {
-				b.WriteString(" " + notCaught + " |")
-			} else {
-				fmt.Fprintf(&b, " `%s`, %.1f s |", f.where(), f.took.Seconds())
-			}
-		}
-		b.WriteString("\n")
+	for _, m := range all {
+		b.WriteString(now[m.Name])
 	}
 	return b.String()
+}
+
+func renderRow(r *result) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "| `%s` | %s | %s | `%s` |", r.mutant.Name, strings.Join(r.mutant.Hazards, ", "), r.mutant.Breaks,
+		strings.Join(r.mutant.Where, "`, `"))
+	for _, f := range r.by {
+		if f == nil {
+			b.WriteString(" " + notCaught + " |")
+		} else {
+			fmt.Fprintf(&b, " `%s`, %.1f s |", f.where(), f.took.Seconds())
+		}
+	}
+	return b.String() + "\n"
 }
 
 // hazardMutants returns what the last column says of each hazard.
@@ -73,17 +87,13 @@ func editPage(page, table string, mutants []planted) (string, error) {
 	return b.String() + tableBegin + table + tableEnd + tail, nil
 }
 
-func writePage(root string, results []result) error {
+func writePage(root string, all []planted, results []result) error {
 	name := filepath.Join(root, pageName)
 	page, err := os.ReadFile(name)
 	if err != nil {
 		return err
 	}
-	var mutants []planted
-	for _, r := range results {
-		mutants = append(mutants, *r.mutant)
-	}
-	edited, err := editPage(string(page), renderTable(results), mutants)
+	edited, err := editPage(string(page), renderTable(all, results, string(page)), all)
 	if err != nil {
 		return err
 	}

@@ -122,17 +122,22 @@ func TestPageRules(t *testing.T) {
 	}
 }
 
-// TestEditPage writes a page that the checks are content with, whatever was there.
+// TestEditPage writes a page that the checks are content with: the row of a mutant
+// that was run is new, that of another one is kept.
 func TestEditPage(t *testing.T) {
-	m := planted{Const: "Low", Name: "low", Hazards: []string{"H01"}, Breaks: "b", Where: []string{"a.go"}}
-	r := result{mutant: &m}
-	r.by[simulator] = &failure{catcher: &catcher{seed: "seed"}, test: "TestX", seed: "7"}
-	page, err := editPage("| H01 | x | old |\nbefore\n"+tableBegin+"old\n"+tableEnd+"after\n", renderTable([]result{r}), []planted{m})
+	low := planted{Const: "Low", Name: "low", Hazards: []string{"H01"}, Breaks: "b", Where: []string{"a.go"}}
+	high := planted{Const: "High", Name: "high", Hazards: []string{"H01", "H02"}, Breaks: "c", Where: []string{"b.go"}}
+	const kept = "| `high` | H01, H02 | c | `b.go` | `ring TestY`, 0.1 s | – | – |\n"
+	before := "| H01 | x | old |\n| H02 | x | old |\nbefore\n" + tableBegin + tableHead + kept + "| `low` | old |\n" + tableEnd + "after\n"
+	r := result{mutant: &low}
+	r.by[simulator] = &failure{catcher: &catcher{dir: "quorum", seed: "seed"}, test: "TestX", seed: "7"}
+	all := []planted{low, high}
+	page, err := editPage(before, renderTable(all, []result{r}, before), all)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if problems := checkPage(page, []planted{m}); len(problems) > 0 || !strings.HasSuffix(page, tableEnd+"after\n") ||
-		!strings.Contains(page, "`TestX -seed=7`, 0.0 s") {
+	if problems := checkPage(page, all); len(problems) > 0 || !strings.HasSuffix(page, kept+tableEnd+"after\n") ||
+		!strings.Contains(page, "`quorum TestX -seed=7`, 0.0 s") {
 		t.Errorf("%v in\n%s", problems, page)
 	}
 }
