@@ -62,8 +62,9 @@ sim-long: build
 bench: build
 	./$(BIN)/meshnode bench
 
-# bench-peers measures etcd beside the mesh in the same run. It is a module of
-# its own, so that etcd's dependencies stay out of the product.
+# bench-peers measures etcd, hashicorp/raft, JetStream and bare limits beside the
+# mesh, in the same run. It is a module of its own, so that what the peers depend
+# on stays out of the product.
 bench-peers: build
 	cd bench/peers && CGO_ENABLED=0 $(GO) build -trimpath -o ../../$(BIN)/peers .
 	./$(BIN)/peers --meshnode ./$(BIN)/meshnode

@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -19,25 +21,36 @@ const (
 	ViaHTTP = "http" // one connection a client, kept alive, through all nodes in turn
 )
 
-// Mesh is a System: nodes of meshnode with defaults.
+// Mesh is a System: nodes of meshnode, with defaults where Args say nothing else.
 type Mesh struct {
 	Binary string // the program
 	Nodes  int
+	Label  string     // its name in reports; "mesh" if empty
+	Args   []string   // further flags of start
+	Only   []Workload // all if empty
 }
 
 var _ System = (*Mesh)(nil)
 
 // Name implements System.
-func (m *Mesh) Name() string { return "mesh" }
+func (m *Mesh) Name() string { return cmp.Or(m.Label, "mesh") }
 
 // Version implements System.
 func (m *Mesh) Version(ctx context.Context) (string, error) {
 	out, err := exec.CommandContext(ctx, m.Binary, "version").Output()
-	return fmt.Sprintf("%s, %d nodes", strings.TrimSpace(string(out)), m.Nodes), err
+	return strings.TrimSpace(fmt.Sprintf("%s, %d nodes %s", bytes.TrimSpace(out), m.Nodes, strings.Join(m.Args, " "))), err
 }
 
 // Vias implements System.
 func (m *Mesh) Vias() []string { return []string{ViaGo, ViaHTTP} }
+
+// Workloads implements System.
+func (m *Mesh) Workloads() []Workload {
+	if len(m.Only) > 0 {
+		return m.Only
+	}
+	return Workloads()
+}
 
 // startTimeout bounds a system's start.
 const startTimeout = time.Minute
@@ -49,7 +62,7 @@ func (m *Mesh) Start(ctx context.Context, dir string) (Cluster, error) {
 	defer cancel()
 	processes, err := cluster.New(cluster.Config{
 		Binary: m.Binary, Dir: dir, Nodes: m.Nodes, Together: true,
-		Args: []string{"--log-format", "text", "--log-level", "warn"},
+		Args: append([]string{"--log-format", "text", "--log-level", "warn"}, m.Args...),
 	})
 	if err != nil {
 		return nil, err
@@ -120,6 +133,9 @@ func (m *RunningMesh) Version(context.Context) (string, error) {
 
 // Vias implements System.
 func (m *RunningMesh) Vias() []string { return []string{ViaGo, ViaHTTP} }
+
+// Workloads implements System.
+func (m *RunningMesh) Workloads() []Workload { return Workloads() }
 
 // Start implements System: it only finds the members.
 func (m *RunningMesh) Start(ctx context.Context, _ string) (Cluster, error) {

@@ -117,6 +117,9 @@ type run struct {
 func (p *Plan) cells(s System) []Cell {
 	var cells []Cell
 	for _, w := range p.Workloads {
+		if !slices.Contains(s.Workloads(), w) {
+			continue
+		}
 		for _, via := range s.Vias() {
 			if !slices.Contains(p.Vias, via) {
 				continue

@@ -16,6 +16,7 @@ import (
 type fakeSystem struct {
 	name  string
 	vias  []string
+	only  []Workload // empty for all
 	told  *[]string
 	fails error // of Start
 }
@@ -27,6 +28,12 @@ func (s *fakeSystem) tell(format string, args ...any) {
 func (s *fakeSystem) Name() string                            { return s.name }
 func (s *fakeSystem) Version(context.Context) (string, error) { return "1", nil }
 func (s *fakeSystem) Vias() []string                          { return s.vias }
+func (s *fakeSystem) Workloads() []Workload {
+	if len(s.only) > 0 {
+		return s.only
+	}
+	return Workloads()
+}
 func (s *fakeSystem) Start(_ context.Context, dir string) (Cluster, error) {
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 		return nil, fmt.Errorf("the directory holds %v: %v", left, err)
@@ -82,6 +89,27 @@ func TestRunInterleaves(t *testing.T) {
 	}
 	if left, err := os.ReadDir(plan.Dir); err != nil || len(left) > 0 {
 		t.Errorf("left %v, %v", left, err)
+	}
+}
+
+// TestRunLeavesOut measures of a system only what it can do, and does not start
+// one that can do nothing.
+func TestRunLeavesOut(t *testing.T) {
+	var told []string
+	plan := testPlan(t)
+	report, err := Run(t.Context(), plan,
+		&fakeSystem{name: "a", vias: []string{"go"}, told: &told, only: []Workload{CounterGet, KVGet}},
+		&fakeSystem{name: "b", vias: []string{"grpc"}, told: &told, only: []Workload{KVGet}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range report.Results {
+		if r.System != "a" || r.Workload != CounterGet {
+			t.Errorf("%+v was measured", r.Cell)
+		}
+	}
+	if len(report.Results) != 2 || slices.Contains(told, "b start") {
+		t.Errorf("%d results; told %v", len(report.Results), told)
 	}
 }
 

@@ -17,6 +17,10 @@ type System interface {
 	// "http"; each is measured on its own.
 	Vias() []string
 
+	// Workloads returns those that it can do; others are left out of its part of
+	// a run.
+	Workloads() []Workload
+
 	// Start starts it with its data under dir, which is empty, and returns when
 	// it is whole: all nodes are members, and all data is on all of them.
 	Start(ctx context.Context, dir string) (Cluster, error)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/version"
@@ -24,9 +23,8 @@ const viaGRPC = "grpc"
 const defaultConns = 1
 
 const (
-	startTimeout = time.Minute
-	callTimeout  = 10 * time.Second
-	askTimeout   = 2 * time.Second
+	callTimeout = 10 * time.Second
+	askTimeout  = 2 * time.Second
 )
 
 // etcd is a bench.System.
@@ -37,9 +35,6 @@ type etcd struct {
 }
 
 var _ bench.System = (*etcd)(nil)
-
-// etcdDoes reports whether etcd can do a workload.
-func etcdDoes(w bench.Workload) bool { return w == bench.KVPut || w == bench.KVGet }
 
 // Name implements bench.System.
 func (e *etcd) Name() string { return "etcd" }
@@ -56,33 +51,15 @@ func (e *etcd) Version(context.Context) (string, error) {
 // Vias implements bench.System.
 func (e *etcd) Vias() []string { return []string{viaGRPC} }
 
+// Workloads implements bench.System.
+func (e *etcd) Workloads() []bench.Workload { return []bench.Workload{bench.KVPut, bench.KVGet} }
+
 // Start implements bench.System.
 func (e *etcd) Start(ctx context.Context, dir string) (bench.Cluster, error) {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	processes, err := cluster.New(cluster.Config{Dir: dir})
+	c := &etcdCluster{etcd: e}
+	var err error
+	c.processes, err = launch(ctx, e.binary, dir, "etcd", nodes, c.findLeader)
 	if err != nil {
-		return nil, err
-	}
-	for range nodes {
-		if _, err := processes.Add(e.binary); err != nil {
-			processes.Close() // err says more
-			return nil, err
-		}
-	}
-	var members []string
-	for _, n := range processes.Nodes {
-		members = append(members, n.Name+"=http://"+n.Listen)
-	}
-	for _, n := range processes.Nodes {
-		n.Args = []string{"--members", strings.Join(members, ",")}
-	}
-	c := &etcdCluster{etcd: e, processes: processes}
-	if err = processes.Start(); err == nil {
-		err = c.waitLeader(ctx)
-	}
-	if err != nil {
-		processes.Close() // err says more
 		return nil, err
 	}
 	return c, nil
@@ -96,33 +73,28 @@ type etcdCluster struct {
 	pages     http.Client
 }
 
-// waitLeader waits until all nodes follow one leader, and remembers it.
-func (c *etcdCluster) waitLeader(ctx context.Context) error {
-	client, err := newClient(c.processes.Addrs()...)
+// findLeader finds the one leader that all nodes follow.
+func (c *etcdCluster) findLeader(ctx context.Context, processes *cluster.Cluster) error {
+	client, err := newClient(processes.Addrs()...)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	return cluster.Until(ctx, func(ctx context.Context) error {
-		leaders := map[uint64]int{}
-		for _, n := range c.processes.Nodes {
-			if !n.Running() {
-				return fmt.Errorf("%w: %s exited with code %d:\n%s", cluster.ErrHopeless, n.Name, n.ExitCode(), n.Tail(15))
-			}
-			s, err := client.Status(ctx, "http://"+n.HTTP)
-			if err != nil {
-				return err
-			}
-			leaders[s.Leader]++
-			if s.Leader == s.Header.MemberId {
-				c.leader = n.HTTP
-			}
+	leaders := map[uint64]int{}
+	for _, addr := range processes.Addrs() {
+		s, err := client.Status(ctx, "http://"+addr)
+		if err != nil {
+			return err
 		}
-		if len(leaders) != 1 || leaders[0] > 0 || c.leader == "" {
-			return fmt.Errorf("no common leader: %v", leaders)
+		leaders[s.Leader]++
+		if s.Leader == s.Header.MemberId {
+			c.leader = addr
 		}
-		return nil
-	})
+	}
+	if len(leaders) != 1 || leaders[0] > 0 || c.leader == "" {
+		return fmt.Errorf("no common leader: %v", leaders)
+	}
+	return nil
 }
 
 func newClient(addrs ...string) (*clientv3.Client, error) {

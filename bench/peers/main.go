@@ -7,8 +7,9 @@
 // product. The program is also the peers' nodes: it starts itself as
 // "peers start ...", one process a node, as it starts meshnode.
 //
-// The peer is etcd: three nodes with defaults, fsync on, which keep a value
-// under a key when a majority has it on disk, and read linearizably.
+// The peers keep a value under a key when a majority of three nodes has it on
+// disk: etcd, hashicorp/raft over raft-wal, and NATS JetStream. Beside them are
+// bare limits, of the disk and of the network.
 package main
 
 import (
@@ -33,7 +34,7 @@ func main() {
 	run := compare
 	args := os.Args[1:]
 	if len(args) > 0 && args[0] == "start" {
-		run, args = startEtcd, args[1:]
+		run, args = startNode, args[1:]
 	}
 	err := run(ctx, args)
 	stop()
@@ -56,22 +57,24 @@ const nodes = 3
 // compare runs the comparison.
 func compare(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("peers", flag.ContinueOnError)
-	meshnode := flags.String("meshnode", "bin/meshnode", "the program of the mesh")
 	clients := flags.String("clients", "1,64,256", "how many clients call at a time")
 	workloads := flags.String("workloads", "kv.put,kv.get", "what the calls do")
-	vias := flags.String("via", bench.ViaGo+","+bench.ViaHTTP+","+viaGRPC, "how they call")
+	names := flags.String("systems", strings.Join(systemNames, ","), "what is measured")
+	vias := flags.String("via", "", "how they call (default all ways)")
 	seconds := flags.Float64("seconds", 3, "how long each is measured")
 	warmup := flags.Float64("warmup-seconds", 1, "how long each runs before it is measured")
 	reps := flags.Int("reps", 3, "how often all is measured")
 	dir := flags.String("dir", "", "where to make the nodes' directories")
-	conns := flags.Int("etcd-conns", defaultConns, "connections of etcd's clients")
-	all := flags.Bool("etcd-all", false, "etcd's clients call all nodes, not the leader alone")
+	var o options
+	flags.StringVar(&o.meshnode, "meshnode", "bin/meshnode", "the program of the mesh")
+	flags.IntVar(&o.etcdConns, "etcd-conns", defaultConns, "connections of etcd's clients")
+	flags.BoolVar(&o.etcdAll, "etcd-all", false, "etcd's clients call all nodes, not the leader alone")
 	out := flags.String("json", "", "write the whole report to this file as JSON")
 	if err := flags.Parse(args); err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
 	plan := bench.Plan{
-		Vias: strings.Split(*vias, ","), Reps: *reps, Dir: *dir, Progress: os.Stderr,
+		Reps: *reps, Dir: *dir, Progress: os.Stderr,
 		Warmup: time.Duration(*warmup * float64(time.Second)),
 		Window: time.Duration(*seconds * float64(time.Second)),
 	}
@@ -84,21 +87,31 @@ func compare(ctx context.Context, args []string) error {
 	}
 	for _, name := range strings.Split(*workloads, ",") {
 		w, err := bench.ParseWorkload(name)
-		if err != nil || !etcdDoes(w) {
-			return fmt.Errorf("%w: --workloads: %q: etcd does %s and %s", errUsage, name, bench.KVPut, bench.KVGet)
+		if err != nil {
+			return fmt.Errorf("%w: --workloads: %w", errUsage, err)
 		}
 		plan.Workloads = append(plan.Workloads, w)
 	}
-	if *conns < 1 || *conns > bench.MaxClients {
-		return fmt.Errorf("%w: --etcd-conns is %d", errUsage, *conns)
+	if o.etcdConns < 1 || o.etcdConns > bench.MaxClients {
+		return fmt.Errorf("%w: --etcd-conns is %d", errUsage, o.etcdConns)
 	}
-	self, err := os.Executable()
-	if err != nil {
+	var err error
+	if o.self, err = os.Executable(); err != nil {
 		return err
 	}
-	report, err := bench.Run(ctx, plan,
-		&etcd{binary: self, conns: *conns, all: *all},
-		&bench.Mesh{Binary: *meshnode, Nodes: nodes})
+	var systems []bench.System
+	for _, name := range strings.Split(*names, ",") {
+		s, err := o.system(name)
+		if err != nil {
+			return err
+		}
+		systems = append(systems, s)
+		plan.Vias = append(plan.Vias, s.Vias()...)
+	}
+	if *vias != "" {
+		plan.Vias = strings.Split(*vias, ",")
+	}
+	report, err := bench.Run(ctx, plan, systems...)
 	if err != nil {
 		return err
 	}

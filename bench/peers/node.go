@@ -4,40 +4,94 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"net/url"
+	"strings"
+	"time"
 
-	"go.etcd.io/etcd/server/v3/embed"
+	"actormesh/chaos/cluster"
 )
 
-// startEtcd is one node of etcd, until ctx ends. All that its flags do not say
-// is etcd's default, fsync included; its log says errors only.
-func startEtcd(ctx context.Context, args []string) error {
+// node is one process of a peer.
+type node struct {
+	name    string
+	data    string            // its directory
+	listen  string            // HOST:PORT for the other nodes
+	client  string            // HOST:PORT for clients
+	members map[string]string // HOST:PORT for each other, by name, of all nodes
+}
+
+// kinds of nodes that this program can be.
+var nodeKinds = map[string]func(context.Context, *node) error{
+	"etcd": runEtcd,
+	"raft": runRaft,
+	"nats": runNATS,
+	"quic": runEcho,
+}
+
+// startNode is one node, until ctx ends.
+func startNode(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("peers start", flag.ContinueOnError)
-	name := flags.String("name", "", "the node's name")
-	data := flags.String("data", "", "the node's directory")
-	listen := flags.String("listen", "", "HOST:PORT for the other nodes")
-	http := flags.String("http", "", "HOST:PORT for clients")
-	members := flags.String("members", "", "NAME=URL,... of all nodes")
+	var n node
+	kind := flags.String("kind", "", "what to be")
+	flags.StringVar(&n.name, "name", "", "the node's name")
+	flags.StringVar(&n.data, "data", "", "the node's directory")
+	flags.StringVar(&n.listen, "listen", "", "HOST:PORT for the other nodes")
+	flags.StringVar(&n.client, "http", "", "HOST:PORT for clients")
+	members := flags.String("members", "", "NAME=HOST:PORT,... of all nodes")
 	if err := flags.Parse(args); err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
-	conf := embed.NewConfig()
-	conf.Name, conf.Dir, conf.InitialCluster = *name, *data, *members
-	conf.LogLevel = "error"
-	peer, client := []url.URL{{Scheme: "http", Host: *listen}}, []url.URL{{Scheme: "http", Host: *http}}
-	conf.ListenPeerUrls, conf.AdvertisePeerUrls = peer, peer
-	conf.ListenClientUrls, conf.AdvertiseClientUrls = client, client
-	node, err := embed.StartEtcd(conf)
+	n.members = map[string]string{}
+	for _, member := range strings.Split(*members, ",") {
+		name, addr, found := strings.Cut(member, "=")
+		if !found {
+			return fmt.Errorf("%w: --members: %q", errUsage, member)
+		}
+		n.members[name] = addr
+	}
+	run := nodeKinds[*kind]
+	if run == nil {
+		return fmt.Errorf("%w: there is no node %q", errUsage, *kind)
+	}
+	return run(ctx, &n)
+}
+
+// startTimeout bounds the start of a peer.
+const startTimeout = time.Minute
+
+// launch starts so many nodes of a kind, each a process, and waits until ready
+// has nothing against them.
+func launch(ctx context.Context, binary, dir, kind string, count int, ready func(context.Context, *cluster.Cluster) error) (*cluster.Cluster, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	c, err := cluster.New(cluster.Config{Binary: binary, Dir: dir})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer node.Close()
-	select {
-	case err := <-node.Err():
-		return err
-	case <-node.Server.StopNotify():
-		return fmt.Errorf("%s has stopped", *name)
-	case <-ctx.Done():
-		return nil
+	var members []string
+	for range count {
+		n, err := c.Add(binary)
+		if err != nil {
+			c.Close() // err says more
+			return nil, err
+		}
+		members = append(members, n.Name+"="+n.Listen)
 	}
+	for _, n := range c.Nodes {
+		n.Args = []string{"--kind", kind, "--members", strings.Join(members, ",")}
+	}
+	if err = c.Start(); err == nil {
+		err = cluster.Until(ctx, func(ctx context.Context) error {
+			for _, n := range c.Nodes {
+				if !n.Running() {
+					return fmt.Errorf("%w: %s exited with code %d:\n%s", cluster.ErrHopeless, n.Name, n.ExitCode(), n.Tail(15))
+				}
+			}
+			return ready(ctx, c)
+		})
+	}
+	if err != nil {
+		c.Close() // err says more
+		return nil, err
+	}
+	return c, nil
 }
