@@ -22,13 +22,15 @@ const (
 	nodeB
 	nodeC
 	nodeD
+	nodeE
 )
 
 func nodes(ids ...quorum.NodeID) []quorum.NodeID { return ids }
 
 var (
-	abc = nodes(nodeA, nodeB, nodeC)
-	bcd = nodes(nodeB, nodeC, nodeD)
+	abc   = nodes(nodeA, nodeB, nodeC)
+	abcde = nodes(nodeA, nodeB, nodeC, nodeD, nodeE)
+	bcd   = nodes(nodeB, nodeC, nodeD)
 
 	// The owner changes; the set changes; one replica is replaced.
 	handover = [][]quorum.NodeID{abc, nodes(nodeB, nodeC, nodeA)}
@@ -89,6 +91,8 @@ func registerConfigs() []Config {
 			&viewRegister{size: 2, voters: nodes(nodeA, nodeB), choices: []proposal{{nodeA, 1, pair[0]}, {nodeB, 1, pair[0]}}, epochs: 2, rounds: 2, ticks: 1, crashes: 1, victims: abc}, 0},
 		{"register-restart-c", "view register: 3 voters, a and b propose, one restart of c", 0,
 			&viewRegister{size: 3, voters: abc, choices: duel, epochs: 2, rounds: 1, crashes: 1, victims: nodes(nodeC)}, 0},
+		{"register-five", "view register: 5 voters, a and b propose; c, d and e only vote, and are alike", 0,
+			&viewRegister{size: 5, voters: abcde, choices: []proposal{{nodeA, 1, abcde}, {nodeB, 1, abcde}}, epochs: 2, rounds: 1}, 3_000_000},
 		{"register-writes", "view register: 3 voters, a and b propose, writes end in steps of their own", 0,
 			&viewRegister{size: 3, voters: abc, choices: duel, epochs: 2, rounds: 1, async: true}, 0},
 		{"register-lost-writes", "view register: 3 voters, a proposes, a restart loses the write under way", 0,
@@ -138,15 +142,15 @@ func leaseConfigs() []Config {
 		{"lease-read", "leases: a read; pauses between asking, running and answering", 0,
 			leases(func(c *leaseLog) { c.reads = 1 }), 0},
 		{"lease-restart-a", "leases: one restart of the owner", 0,
-			leases(func(c *leaseLog) { c.crashes, c.victims = 1, nodes(nodeA) }), 5_000_000},
+			leases(func(c *leaseLog) { c.crashes, c.victims = 1, nodes(nodeA) }), 3_000_000},
 		{"lease-restart-c", "leases: one restart of a replica", 0,
-			leases(func(c *leaseLog) { c.crashes, c.victims = 1, nodes(nodeC) }), 0},
+			leases(func(c *leaseLog) { c.crashes, c.victims = 1, nodes(nodeC) }), 3_000_000},
 		{"lease-restart-b", "leases: one restart of the next owner", 0,
-			leases(func(c *leaseLog) { c.crashes, c.victims = 1, nodes(nodeB) }), 5_000_000},
+			leases(func(c *leaseLog) { c.crashes, c.victims = 1, nodes(nodeB) }), 3_000_000},
 		{"lease-back", "leases: the owner moves from a to b and back", 0,
-			leases(func(c *leaseLog) { c.plan = back }), 0},
+			leases(func(c *leaseLog) { c.plan = back }), 3_000_000},
 		{"lease-both", "leases: from a to b and back, and b holds leases too", 0,
-			leases(func(c *leaseLog) { c.plan, c.beats, c.rates = back, nodes(nodeA, nodeB), [][]uint32{{2}, {2}, {4}} }), 5_000_000},
+			leases(func(c *leaseLog) { c.plan, c.beats, c.rates = back, nodes(nodeA, nodeB), [][]uint32{{2}, {2}, {4}} }), 3_000_000},
 		{"lease-writes", "leases: writes end in steps of their own", 0,
 			leases(func(c *leaseLog) { c.async = true }), 0},
 	}

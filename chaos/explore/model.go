@@ -5,7 +5,7 @@ import (
 )
 
 // maxNodes bounds the nodes of a model.
-const maxNodes = 4
+const maxNodes = 5
 
 // machine is one node: the state machines of package quorum, with the disk and
 // the clock that they have in production.

@@ -108,7 +108,7 @@ func (m *recordMachine) do(e event, _ *message, out *effects) {
 	case applyFoldOne:
 		m.fold(arg, m.next(arg))
 	case applySnapshot:
-		m.stores[other], m.has[other] = m.stores[m.owner], len(m.log)
+		m.stores[other], m.has[other] = m.stores[m.owner].copied(), len(m.log)
 	case applyTick:
 		m.wall += int64(recordTick)
 	}
@@ -250,6 +250,18 @@ func (s *recordStore) load() *quorum.Base {
 	maps.Copy(base.Received, s.received)
 	maps.Copy(base.Sent, s.sent)
 	return base
+}
+
+// copied returns what a snapshot makes of the store: the base travels whole.
+func (s recordStore) copied() recordStore {
+	base, err := quorum.DecodeBase(s.load().AppendTo(nil, false))
+	if err != nil {
+		panic(err)
+	}
+	if s.base != nil {
+		s.base, s.received, s.sent = base.AppendTo(nil, true), base.Received, base.Sent
+	}
+	return s
 }
 
 // next returns the end of the first record that the replica has not folded.

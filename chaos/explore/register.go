@@ -349,6 +349,36 @@ func registerText(from, to quorum.NodeID, m *quorum.RegisterMessage) string {
 	return b.String()
 }
 
+// alike returns the voters that only vote: where nobody restarts and no time
+// passes, nothing that they do depends on which of them does it.
+func (c *viewRegister) alike() []int {
+	var list []int
+	for i := range c.size {
+		proposes := func(p proposal) bool { return p.by == quorum.NodeID(i+1) }
+		if c.crashes+c.ticks == 0 && c.epochs == 2 && len(c.voters) == c.size && !slices.ContainsFunc(c.choices, proposes) {
+			list = append(list, i)
+		}
+	}
+	return list
+}
+
+// renamed: the lists of voters and of starts are of all nodes, so that an
+// exchange leaves them as they are.
+func (c *viewRegister) renamed(m *message, to func(quorum.NodeID) quorum.NodeID) message {
+	body := *m.body.(*quorum.RegisterMessage)
+	if s := body.Start; s.Node != 0 {
+		body.Start = startOf(to(s.Node), s.Boot)
+	}
+	return registerMessage(to(m.from), to(m.to), &body)
+}
+
+func (c *viewRegister) renamedFact(f *fact, to func(quorum.NodeID) quorum.NodeID) fact {
+	if a, ok := f.body.(accepted); ok {
+		return acceptedFact(a.base, a.number, to(a.by))
+	}
+	return *f
+}
+
 // check holds a world to the invariants of docs/spec/ViewRegister.tla.
 func (c *viewRegister) check(v *view) string {
 	for i, f := range v.facts {

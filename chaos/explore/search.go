@@ -51,18 +51,19 @@ type Violation struct {
 
 // search is one search. It is not safe for concurrent use.
 type search struct {
-	model    model
-	locals   *locals
-	nets     *sets
-	factSet  *sets
-	swept    map[uint64]uint32 // by network and state
-	bodies   map[uint32][]any  // of facts, by their set
-	bound    int               // of the messages in the network; 0 for a set that grows
-	worlds   []world
-	parents  []uint32
-	index    []uint32 // open addressing; world number + 1
-	result   Result
-	from, to view // reused: of the world that is left, and of the one that is checked
+	model     model
+	locals    *locals
+	nets      *sets
+	factSet   *sets
+	swept     map[uint64]uint32 // by network and state
+	bodies    map[uint32][]any  // of facts, by their set
+	exchanges []*exchange
+	bound     int // of the messages in the network; 0 for a set that grows
+	worlds    []world
+	parents   []uint32
+	index     []uint32 // open addressing; world number + 1
+	result    Result
+	from, to  view // reused: of the world that is left, and of the one that is checked
 }
 
 func newSearch(m model, bound int) *search {
@@ -77,6 +78,7 @@ func newSearch(m model, bound int) *search {
 	sends, facts := s.locals.numbers(&out)
 	w.net, w.facts = s.nets.union(0, sends), s.factSet.union(0, facts)
 	s.add(w, 0)
+	s.exchanges = s.newExchanges()
 	return s
 }
 
@@ -116,8 +118,8 @@ func (s *search) grow() {
 func (w *world) hash() uint64 {
 	h := uint64(w.net)<<32 | uint64(w.facts)
 	h = mix(h, 0x9e3779b97f4a7c15)
-	for i := 0; i < maxNodes; i += 2 {
-		h = mix(h^(uint64(w.locals[i])<<32|uint64(w.locals[i+1])), 0xbf58476d1ce4e5b9)
+	for _, n := range w.locals {
+		h = mix(h^uint64(n), 0xbf58476d1ce4e5b9)
 	}
 	var g uint64
 	for _, b := range w.globals {
@@ -268,7 +270,7 @@ func (s *search) run(limits Limits, progress func(*Result)) *Result {
 	}
 	r.Complete = r.Violation == nil && n == len(s.worlds)
 	s.count(begin)
-	if what := s.locals.verify(); r.Violation == nil && what != "" {
+	if what := cmp.Or(s.locals.verify(), s.verifyAlike()); r.Violation == nil && what != "" {
 		r.Violation = &Violation{What: "the search is not sound: " + what}
 	}
 	return r
@@ -295,42 +297,58 @@ func (s *search) expand(n uint32) {
 		case !ok:
 			r.Pruned++
 			return
-		case broken == "" && (next == w || !s.add(next, n)):
+		case broken == "" && (next == w || !s.add(s.canonical(next), n)):
 			return
 		case broken == "":
 			broken = s.model.check(s.see(&next, &s.to))
 		}
 		if broken != "" {
-			steps := append(s.path(n), s.describe(&w, &a))
-			r.Violation = &Violation{What: broken, Steps: steps}
+			r.Violation = s.violation(n)
 		}
 	})
 }
 
-// path returns the steps to a world: each is the first action of the world
-// before it that leads to the next.
-func (s *search) path(n uint32) []string {
+// violation returns the first step from a world that breaks something, and how to
+// get there.
+func (s *search) violation(n uint32) *Violation {
+	steps, w := s.path(n)
+	v := &Violation{Steps: steps}
+	s.actions(w, func(a action) {
+		if v.What != "" {
+			return
+		}
+		next, broken, ok := s.apply(w, &a)
+		if ok && broken == "" {
+			broken = s.model.check(s.see(&next, &s.to))
+		}
+		if ok && broken != "" {
+			v.What, v.Steps = broken, append(steps, s.describe(&w, &a))
+		}
+	})
+	return v
+}
+
+// path returns the steps to a world and what they lead to, which is that world or
+// one that it stands for: each is the first action that leads on.
+func (s *search) path(n uint32) (steps []string, at world) {
 	var chain []uint32
 	for i := n; i != 0; i = s.parents[i] {
 		chain = append(chain, i)
 	}
-	var steps []string
-	at := uint32(0)
-	for k := len(chain) - 1; k >= 0; k-- {
-		from, to := s.worlds[at], s.worlds[chain[k]]
-		text := ""
-		s.actions(from, func(a action) {
+	at = s.worlds[0]
+	for _, i := range slices.Backward(chain) {
+		text, to := "", at
+		s.actions(at, func(a action) {
 			if text != "" {
 				return
 			}
-			if next, broken, ok := s.apply(from, &a); ok && broken == "" && next == to {
-				text = s.describe(&from, &a)
+			if next, broken, ok := s.apply(at, &a); ok && broken == "" && s.canonical(next) == s.worlds[i] {
+				text, to = s.describe(&at, &a), next
 			}
 		})
-		steps = append(steps, text)
-		at = chain[k]
+		steps, at = append(steps, text), to
 	}
-	return steps
+	return steps, at
 }
 
 func (s *search) describe(w *world, a *action) string {

@@ -185,3 +185,59 @@ func TestSpentMessages(t *testing.T) {
 		t.Logf("%s: %d", name, len(all))
 	}
 }
+
+// plain hides that nodes of a model are alike.
+type plain struct{ model }
+
+// TestSymmetry: of all worlds, those that stand for the others are what a search
+// finds that knows which nodes are alike.
+func TestSymmetry(t *testing.T) {
+	abcd := nodes(nodeA, nodeB, nodeC, nodeD)
+	m := &viewRegister{size: 4, voters: abcd, choices: []proposal{{nodeA, 1, abcd}}, epochs: 2, rounds: 1}
+	s := newSearch(m, 0)
+	r := s.run(Limits{}, nil)
+	every := newSearch(plain{m}, 0)
+	q := every.run(Limits{}, nil)
+	if !r.Complete || !q.Complete || r.Violation != nil || q.Violation != nil || r.Distinct*3 > q.Distinct {
+		t.Fatalf("%+v, and of all %+v", *r, *q)
+	}
+	every.model = m
+	every.exchanges = every.newExchanges()
+	known, kinds := map[world]bool{}, map[world]bool{}
+	for _, w := range every.worlds {
+		known[w] = true
+	}
+	for _, w := range every.worlds {
+		kinds[every.canonical(w)] = true
+		for _, x := range every.exchanges {
+			if !known[x.world(&w)] {
+				t.Fatal("the image of a world is none")
+			}
+		}
+	}
+	if len(kinds) != r.Distinct {
+		t.Errorf("%d worlds that stand for all, of %d kinds", r.Distinct, len(kinds))
+	}
+	t.Logf("%d worlds, %d kinds", q.Distinct, len(kinds))
+}
+
+// unlike are counters of which the second has counted to 1 before it begins.
+type unlike struct{ counters }
+
+func (c *unlike) alike() []int { return []int{0, 1} }
+func (c *unlike) start(node int) machine {
+	return &counter{model: &c.counters, id: quorum.NodeID(node + 1), own: node}
+}
+func (c *unlike) renamed(m *message, to func(quorum.NodeID) quorum.NodeID) message {
+	text := fmt.Sprintf("%d says %d", to(m.from), m.body)
+	return message{from: to(m.from), to: to(m.to), key: text, text: func() string { return text }, body: m.body}
+}
+func (c *unlike) renamedFact(f *fact, _ func(quorum.NodeID) quorum.NodeID) fact { return *f }
+
+// TestVerifyAlike: nodes that are said to be alike, and are not, are noticed.
+func TestVerifyAlike(t *testing.T) {
+	r := newSearch(&unlike{counters{limit: 4, allowed: 100}}, 0).run(Limits{}, nil)
+	if r.Violation == nil || !strings.Contains(r.Violation.What, "not alike") {
+		t.Errorf("%+v", r.Violation)
+	}
+}
