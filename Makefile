@@ -62,12 +62,34 @@ sim-long: build
 bench: build
 	./$(BIN)/meshnode bench
 
+# bench-baseline keeps a run of this commit; bench-compare runs again, later or of
+# other code, and compares. Both are of one machine: the file is no source.
+BENCHSTAT  := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
+BENCHFLAGS ?= --clients 1,64 --reps 6 --seconds 2
+
+.PHONY: bench-baseline bench-compare bench-rest bench-docs
+bench-baseline: build
+	./$(BIN)/meshnode bench $(BENCHFLAGS) --benchstat $(BIN)/bench-baseline.txt
+
+bench-compare: build
+	@test -f $(BIN)/bench-baseline.txt || { echo "no baseline: make bench-baseline first"; exit 1; }
+	./$(BIN)/meshnode bench $(BENCHFLAGS) --benchstat $(BIN)/bench-now.txt
+	$(GO) run $(BENCHSTAT) $(BIN)/bench-baseline.txt $(BIN)/bench-now.txt
+
+# bench-rest measures what a mesh takes while nobody calls it.
+bench-rest: build
+	./$(BIN)/meshnode bench rest
+
 # bench-peers measures etcd, hashicorp/raft, JetStream and bare limits beside the
 # mesh, in the same run. It is a module of its own, so that what the peers depend
 # on stays out of the product.
 bench-peers: build
 	cd bench/peers && CGO_ENABLED=0 $(GO) build -trimpath -o ../../$(BIN)/peers .
-	./$(BIN)/peers --meshnode ./$(BIN)/meshnode
+	./$(BIN)/peers --meshnode ./$(BIN)/meshnode $(PEERFLAGS)
+
+# bench-docs is the run of docs/bench.md, in about ten minutes.
+bench-docs:
+	$(MAKE) bench-peers PEERFLAGS="--clients 1,16,64,256 --seconds 2.5 --warmup-seconds 0.7 --doc docs/bench.md --plots docs/bench"
 
 check: fmt vet lint dead arch tidy clean-tree
 

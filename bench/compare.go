@@ -14,7 +14,7 @@ func (r *Report) WriteRatios(w io.Writer, base string) error {
 	row := func(cells ...string) { fmt.Fprintln(table, strings.Join(cells, "\t")+"\t") }
 	row("WORKLOAD", "CLIENTS", "SYSTEM : "+strings.ToUpper(base), "CALLS/S", "P50", "P99", "NODES CPU", "ALL CPU")
 	for _, result := range r.sorted() {
-		b := r.of(base, result.Workload, result.Clients)
+		b := r.of(base, result.Cell)
 		if result.System == base || b == nil {
 			continue
 		}
@@ -25,7 +25,7 @@ func (r *Report) WriteRatios(w io.Writer, base string) error {
 			}
 			return fmt.Sprintf("%.2f", result.Spread(value).Median/below)
 		}
-		row(string(result.Workload), fmt.Sprint(result.Clients), result.Label(),
+		row(string(result.Workload), result.load(), result.Label(),
 			ratio(rate), ratio(p50), ratio(p99), ratio(nodesCPU), ratio(allCPU))
 	}
 	if err := table.Flush(); err != nil {
@@ -37,10 +37,11 @@ func (r *Report) WriteRatios(w io.Writer, base string) error {
 
 func allCPU(s *Sample) float64 { return s.perThousand(s.NodesCPU + s.LoadCPU) }
 
-// of returns a system's result, or nil.
-func (r *Report) of(system string, w Workload, clients int) *Result {
+// of returns a system's result under the load of a cell, or nil.
+func (r *Report) of(system string, like Cell) *Result {
 	for i := range r.Results {
-		if c := &r.Results[i].Cell; c.System == system && c.Workload == w && c.Clients == clients {
+		c := &r.Results[i].Cell
+		if c.System == system && c.Workload == like.Workload && c.Clients == like.Clients && c.Rate == like.Rate {
 			return &r.Results[i]
 		}
 	}

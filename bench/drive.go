@@ -23,11 +23,15 @@ func newHistogram() *hdrhistogram.Histogram {
 	return hdrhistogram.New(int64(lowestLatency), int64(highestLatency), latencyDigits)
 }
 
-// loop is one closed loop of clients that call until the window is over.
+// loop is clients that call until the window is over. A closed loop calls again
+// when the last call is answered. An open one calls at times that are fixed
+// beforehand, in turns, and counts a call's latency from its time: what waits
+// behind a slow answer is late, and is counted as late.
 type loop struct {
 	client   Client
 	workload Workload
 	clients  int
+	rate     float64 // calls per second of all clients; 0 for a closed loop
 	seed     uint64
 	warmup   time.Duration // before the window
 	window   time.Duration
@@ -54,7 +58,8 @@ type tally struct {
 // drive runs the loop. A call counts if it ends within the window. The error is
 // that of a loop that measured nothing; failed calls are in the Sample.
 func (l *loop) drive(ctx context.Context) (Sample, error) {
-	begin := time.Now().Add(l.warmup)
+	start := time.Now()
+	begin := start.Add(l.warmup)
 	end := begin.Add(l.window)
 	tallies := make([]tally, l.clients)
 	var wg sync.WaitGroup
@@ -62,7 +67,7 @@ func (l *loop) drive(ctx context.Context) (Sample, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for i := range tallies {
-		wg.Go(func() { tallies[i] = l.call(ctx, i, begin, end) })
+		wg.Go(func() { tallies[i] = l.call(ctx, i, start, begin, end) })
 	}
 	before, err := l.usageAt(ctx, begin)
 	if err != nil {
@@ -84,12 +89,18 @@ func (l *loop) usageAt(ctx context.Context, at time.Time) (usage, error) {
 }
 
 // call is one client.
-func (l *loop) call(ctx context.Context, client int, begin, end time.Time) tally {
+func (l *loop) call(ctx context.Context, client int, loopStart, begin, end time.Time) tally {
 	t := tally{latencies: newHistogram()}
 	requests := newRequests(l.workload, l.seed+uint64(client))
-	for {
+	for n := 0; ; n++ {
 		start := time.Now()
-		if !start.Before(end) || ctx.Err() != nil {
+		if l.rate > 0 {
+			start = loopStart.Add(l.due(client, n))
+			if wait := time.Until(start); wait > 0 && start.Before(end) && pause(ctx, wait) != nil {
+				return t
+			}
+		}
+		if !start.Before(end) || !time.Now().Before(end) || ctx.Err() != nil {
 			return t
 		}
 		err := l.client.Do(ctx, client, requests.next())
@@ -110,6 +121,11 @@ func (l *loop) call(ctx context.Context, client int, begin, end time.Time) tally
 			}
 		}
 	}
+}
+
+// due returns when a client's nth call of an open loop is to start.
+func (l *loop) due(client, n int) time.Duration {
+	return time.Duration(float64(n*l.clients+client) / l.rate * float64(time.Second))
 }
 
 // sample sums up.
@@ -142,15 +158,16 @@ func micros(nanoseconds int64) float64 { return float64(nanoseconds) / 1e3 }
 // prepareClients is how many clients write all keys once.
 const prepareClients = 32
 
-// prepare writes every key once, so that every read finds something and every
-// actor is awake.
+// prepare writes keys once, so that every read finds something and every actor is
+// awake.
 func prepare(ctx context.Context, c Client, w Workload) error {
+	t := w.traits()
 	errs := make([]error, prepareClients)
 	var wg sync.WaitGroup
 	for i := range prepareClients {
 		wg.Go(func() {
-			requests := newRequests(w.writer(), uint64(i))
-			for key := i; key < Keys && errs[i] == nil && ctx.Err() == nil; key += prepareClients {
+			requests := newRequests(t.writer, uint64(i))
+			for key := i; key < t.first && errs[i] == nil && ctx.Err() == nil; key += prepareClients {
 				errs[i] = c.Do(ctx, i, requests.of(key))
 			}
 		})

@@ -69,6 +69,33 @@ func TestDrive(t *testing.T) {
 	})
 }
 
+// TestDriveOpen asks 100 calls a second of a system that stands still for a second
+// and then answers at once: the calls that waited are late by as much as they waited.
+func TestDriveOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		l := &loop{
+			client: clientFunc(func(context.Context, int, Request) error {
+				if at := time.Since(began); at > 500*time.Millisecond && at < 1500*time.Millisecond {
+					time.Sleep(1500*time.Millisecond - at)
+				}
+				time.Sleep(time.Millisecond)
+				return nil
+			}),
+			workload: CounterAdd, clients: 4, rate: 100, window: 4 * time.Second,
+			usage: func(context.Context) (usage, error) { return usage{}, nil },
+		}
+		s, err := l.drive(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Of 400 calls 100 wait, half of them for longer than half a second.
+		if s.Calls != 400 || s.P50us > 1100 || s.P99us < 900_000 || s.MaxUs < 980_000 || s.MaxUs > 1_010_000 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
 // TestDriveErrors keeps failures out of the rate, and pauses after each.
 func TestDriveErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

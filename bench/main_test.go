@@ -54,7 +54,8 @@ func fakeNode(name string) http.Handler {
 		fmt.Fprintf(w, `[{"slot":0,"replicas":["%s","n8","n9"],"active":%t}]`, name, asked > 1)
 	})
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
-		io.WriteString(w, "# HELP x\nmesh_fsync_seconds_count 7\nmesh_fsync_seconds_sum 1\nprocess_cpu_seconds_total 1.5\n")
+		io.WriteString(w, "# HELP x\nmesh_fsync_seconds_count 7\nmesh_fsync_seconds_sum 1\nprocess_cpu_seconds_total 1.5\n"+
+			"process_resident_memory_bytes 3e6\ngo_memstats_heap_alloc_bytes 2e6\nmesh_store_bytes 1e6\n")
 	})
 	mux.HandleFunc("POST /v1/actors/{kind}/{id}/{method}", func(w http.ResponseWriter, r *http.Request) {
 		var arg any

@@ -84,6 +84,10 @@ func TestHTTPRequests(t *testing.T) {
 		{Request{Workload: KVGet, Key: 8}, "/v1/actors/kv/bench-8/get", `{"key":"v"}`},
 		{Request{Workload: CounterAdd, Key: 999}, "/v1/actors/counter/bench-999/add", `{"n":1}`},
 		{Request{Workload: CounterGet}, "/v1/actors/counter/bench-0/get", ``},
+		{Request{Workload: Transfer, Key: 3, To: 4}, "/v1/actors/account/bench-3/transfer", `{"to":"bench-4","amount":1}`},
+		{Request{Workload: deposit, Key: 3}, "/v1/actors/account/bench-3/deposit", `{"amount":1000000000000}`},
+		{Request{Workload: CounterZipf, Key: 999_999}, "/v1/actors/counter/bench-999999/add", `{"n":1}`},
+		{Request{Workload: KVLarge, Value: `"x"`}, "/v1/actors/kv/bench-0/put", `{"key":"large","value":"x"}`},
 	} {
 		wire := string(appendRequest(nil, "h:1", test.r))
 		got, err := http.ReadRequest(bufio.NewReader(strings.NewReader(wire)))

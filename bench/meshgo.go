@@ -10,8 +10,17 @@ import (
 	"actormesh/mesh/kinds"
 )
 
-// valueKey is the one key that each kv actor holds.
-const valueKey = "v"
+// The keys that each kv actor holds.
+const (
+	valueKey = "v"
+	largeKey = "large" // of KVLarge
+)
+
+// The money of transfers: what each account has at first, and what a transfer is of.
+const (
+	firstDeposit = 1_000_000_000_000
+	transferred  = 1
+)
 
 func actorID(key int) string { return "bench-" + strconv.Itoa(key) }
 
@@ -20,6 +29,7 @@ type goCaller struct {
 	client   *mesh.Client
 	stores   [Keys]mesh.Ref[kinds.KV]
 	counters [Keys]mesh.Ref[kinds.Counter]
+	accounts [Keys]mesh.Ref[kinds.Account]
 }
 
 func newGoCaller(ctx context.Context, conf mesh.ClientConfig) (*goCaller, error) {
@@ -31,6 +41,7 @@ func newGoCaller(ctx context.Context, conf mesh.ClientConfig) (*goCaller, error)
 	for key := range Keys {
 		c.stores[key] = mesh.Get[kinds.KV](client, actorID(key))
 		c.counters[key] = mesh.Get[kinds.Counter](client, actorID(key))
+		c.accounts[key] = mesh.Get[kinds.Account](client, actorID(key))
 	}
 	return c, nil
 }
@@ -48,7 +59,17 @@ func (c *goCaller) Do(ctx context.Context, _ int, r Request) error {
 		if err == nil && len(entry.Value) != ValueBytes {
 			err = fmt.Errorf("read %d bytes, %d were written", len(entry.Value), ValueBytes)
 		}
-	case CounterAdd:
+	case KVLarge:
+		put := kinds.PutArg{Key: largeKey, Value: json.RawMessage(r.Value)}
+		_, err = mesh.Call(ctx, c.stores[r.Key], (*kinds.KV).Put, put)
+	case CounterZipf:
+		_, err = mesh.Call(ctx, mesh.Get[kinds.Counter](c.client, actorID(r.Key)), (*kinds.Counter).Add, kinds.AddArg{N: 1})
+	case Transfer:
+		to := kinds.TransferArg{To: actorID(r.To), Amount: transferred}
+		_, err = mesh.Call(ctx, c.accounts[r.Key], (*kinds.Account).Transfer, to)
+	case deposit:
+		_, err = mesh.Call(ctx, c.accounts[r.Key], (*kinds.Account).Deposit, kinds.AmountArg{Amount: firstDeposit})
+	case CounterAdd, CounterHot:
 		_, err = mesh.Call(ctx, c.counters[r.Key], (*kinds.Counter).Add, kinds.AddArg{N: 1})
 	case CounterGet:
 		_, err = mesh.Call(ctx, c.counters[r.Key], (*kinds.Counter).Get, mesh.None{})

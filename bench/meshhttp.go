@@ -110,16 +110,21 @@ func (c *httpConn) dial(ctx context.Context) (err error) {
 
 // appendRequest appends a request as it goes over the wire.
 func appendRequest(b []byte, host string, r Request) []byte {
-	var body [ValueBytes + 64]byte // the largest is smaller
-	kind, method, arg := "counter", "get", body[:0]
+	kind, method, arg := "counter", "add", `{"n":1}`
 	switch r.Workload {
 	case KVPut:
-		kind, method = "kv", "put"
-		arg = append(append(append(arg, `{"key":"`+valueKey+`","value":`...), r.Value...), '}')
+		kind, method, arg = "kv", "put", `{"key":"`+valueKey+`","value":`+r.Value+`}`
+	case KVLarge:
+		kind, method, arg = "kv", "put", `{"key":"`+largeKey+`","value":`+r.Value+`}`
 	case KVGet:
-		kind, arg = "kv", append(arg, `{"key":"`+valueKey+`"}`...)
-	case CounterAdd:
-		method, arg = "add", append(arg, `{"n":1}`...)
+		kind, method, arg = "kv", "get", `{"key":"`+valueKey+`"}`
+	case CounterGet:
+		method, arg = "get", ""
+	case Transfer:
+		kind, method = "account", "transfer"
+		arg = fmt.Sprintf(`{"to":%q,"amount":%d}`, actorID(r.To), transferred)
+	case deposit:
+		kind, method, arg = "account", "deposit", fmt.Sprintf(`{"amount":%d}`, firstDeposit)
 	}
 	b = append(b, "POST /v1/actors/"...)
 	b = append(b, kind...)

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"fmt"
 	"runtime"
 	"slices"
 	"time"
@@ -43,10 +44,19 @@ type Cell struct {
 	Via      string   `json:"via"`
 	Workload Workload `json:"workload"`
 	Clients  int      `json:"clients"`
+	Rate     float64  `json:"asked_per_s,omitempty"` // of an open loop; 0 for a closed one
 }
 
 // Label returns the system and the way to it, such as "mesh/http".
 func (c Cell) Label() string { return c.System + "/" + c.Via }
+
+// load says how many clients call, and how often those of an open loop.
+func (c Cell) load() string {
+	if c.Rate == 0 {
+		return fmt.Sprint(c.Clients)
+	}
+	return fmt.Sprintf("%d @ %g/s", c.Clients, c.Rate)
+}
 
 // Result is a cell and its samples, one a repetition.
 type Result struct {

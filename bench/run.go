@@ -14,8 +14,9 @@ import (
 // Plan says what to measure. All of it is needed.
 type Plan struct {
 	Workloads []Workload
-	Clients   []int    // numbers of clients, each measured on its own
-	Vias      []string // those of each system that are measured
+	Clients   []int     // numbers of clients, each measured on its own
+	Rates     []float64 // calls per second, each an open loop of its own; empty for closed loops
+	Vias      []string  // those of each system that are measured
 	Reps      int
 	Warmup    time.Duration // before each window
 	Window    time.Duration // of each sample
@@ -27,6 +28,7 @@ type Plan struct {
 const (
 	MaxClients = 10_000
 	MaxReps    = 1000
+	maxRate    = 10_000_000
 	minWindow  = 100 * time.Millisecond
 )
 
@@ -46,6 +48,11 @@ func (p *Plan) check(systems []System) error {
 	for _, n := range p.Clients {
 		if n < 1 || n > MaxClients {
 			return fmt.Errorf("%w: %d clients; it must be from 1 to %d", ErrPlan, n, MaxClients)
+		}
+	}
+	for _, rate := range p.Rates {
+		if !(rate > 0 && rate <= maxRate) {
+			return fmt.Errorf("%w: %v calls per second; it must be above 0, and at most %d", ErrPlan, rate, maxRate)
 		}
 	}
 	switch {
@@ -125,11 +132,21 @@ func (p *Plan) cells(s System) []Cell {
 				continue
 			}
 			for _, n := range p.Clients {
-				cells = append(cells, Cell{System: s.Name(), Via: via, Workload: w, Clients: n})
+				for _, rate := range p.rates() {
+					cells = append(cells, Cell{System: s.Name(), Via: via, Workload: w, Clients: n, Rate: rate})
+				}
 			}
 		}
 	}
 	return cells
+}
+
+// rates returns the rates of the loops; that of a closed one is 0.
+func (p *Plan) rates() []float64 {
+	if len(p.Rates) == 0 {
+		return []float64{0}
+	}
+	return p.Rates
 }
 
 // repetition starts a system, measures all of its cells once, and ends it.
@@ -153,10 +170,10 @@ func (r *run) repetition(ctx context.Context, rep int, s System) (err error) {
 		}
 	}()
 	for i, cell := range cells {
-		fresh := !slices.ContainsFunc(cells[:i], func(c Cell) bool { return c.Workload.writer() == cell.Workload.writer() })
+		fresh := !slices.ContainsFunc(cells[:i], func(c Cell) bool { return c.Workload.traits().writer == cell.Workload.traits().writer })
 		sample, err := r.measure(ctx, c, cell, rep, fresh, dir)
 		if err != nil {
-			return fmt.Errorf("%s, %s, %d clients: %w", cell.Label(), cell.Workload, cell.Clients, err)
+			return fmt.Errorf("%s, %s, %s clients: %w", cell.Label(), cell.Workload, cell.load(), err)
 		}
 		result := r.report.result(cell)
 		result.Samples = append(result.Samples, sample)
@@ -176,11 +193,11 @@ func (r *run) measure(ctx context.Context, c Cluster, cell Cell, rep int, fresh 
 	defer func() { err = errors.Join(err, client.Close()) }()
 	if fresh {
 		if err := prepare(ctx, client, cell.Workload); err != nil {
-			return Sample{}, fmt.Errorf("writing %d keys first: %w", Keys, err)
+			return Sample{}, fmt.Errorf("writing all keys first: %w", err)
 		}
 	}
 	l := &loop{
-		client: client, workload: cell.Workload, clients: cell.Clients, seed: uint64(rep) << 32,
+		client: client, workload: cell.Workload, clients: cell.Clients, rate: cell.Rate, seed: uint64(rep) << 32,
 		warmup: r.plan.Warmup, window: r.plan.Window,
 		usage: func(ctx context.Context) (usage, error) { return read(ctx, c, dir) },
 	}
@@ -194,8 +211,8 @@ func (r *run) say(format string, args ...any) {
 // told says what a sample was, and how long the rest will take.
 func (r *run) told(c Cell, s Sample) {
 	left := time.Since(r.began) / time.Duration(r.done) * time.Duration(r.cells-r.done)
-	r.say("%3d/%d  %-11s %-10s %5d clients  %8.0f calls/s  p50 %-8s p99 %-8s  %v left",
-		r.done, r.cells, c.Workload, c.Label(), c.Clients, s.Rate, showMicros(s.P50us), showMicros(s.P99us), left.Round(time.Second))
+	r.say("%3d/%d  %-11s %-10s %5s clients  %8.0f calls/s  p50 %-8s p99 %-8s  %v left",
+		r.done, r.cells, c.Workload, c.Label(), c.load(), s.Rate, showMicros(s.P50us), showMicros(s.P99us), left.Round(time.Second))
 	if s.Errors > 0 {
 		r.say("%d calls failed; the first error: %s", s.Errors, s.FirstError)
 	}

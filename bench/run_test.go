@@ -131,6 +131,7 @@ func TestPlanIsChecked(t *testing.T) {
 		"no clients":   func(p *Plan) { p.Clients = nil },
 		"0 clients":    func(p *Plan) { p.Clients = []int{0} },
 		"many clients": func(p *Plan) { p.Clients = []int{MaxClients + 1} },
+		"no rate":      func(p *Plan) { p.Rates = []float64{0} },
 		"no vias":      func(p *Plan) { p.Vias = nil },
 		"unknown via":  func(p *Plan) { p.Vias = []string{"pigeon"} },
 		"no reps":      func(p *Plan) { p.Reps = 0 },

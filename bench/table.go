@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -20,7 +21,7 @@ func (r *Report) WriteTable(w io.Writer) error {
 	row("WORKLOAD", "SYSTEM", "CLIENTS", "CALLS/S", "LOWEST..HIGHEST", "P50", "P99", "CPU", "CPU", "FSYNCS", "FLUSHES", "ERRORS")
 	for _, result := range r.sorted() {
 		calls := result.Spread(rate)
-		row(string(result.Workload), result.Label(), fmt.Sprint(result.Clients),
+		row(string(result.Workload), result.Label(), result.load(),
 			showCount(calls.Median), showCount(calls.Low)+".."+showCount(calls.High),
 			showMicros(result.Spread(p50).Median), showMicros(result.Spread(p99).Median),
 			showCPU(result.Spread(nodesCPU).Median), showCPU(result.Spread(loadCPU).Median),
@@ -53,8 +54,12 @@ func (r *Report) heading() string {
 	}
 	fmt.Fprintf(&b, ", not in memory; fdatasync after an append of %d bytes: p50 %s, p99 %s\n",
 		probeBytes, showMicros(r.Disk.SyncP50us), showMicros(r.Disk.SyncP99us))
-	fmt.Fprintf(&b, "closed loop, %d keys, values of %d bytes; medians of %d interleaved repetitions, each %v after %v of warm-up\n\n",
-		Keys, ValueBytes, r.Reps, r.Window, r.Warmup)
+	loop := "closed"
+	if slices.ContainsFunc(r.Results, func(r Result) bool { return r.Rate > 0 }) {
+		loop = "open"
+	}
+	fmt.Fprintf(&b, "%s loop, %d keys, values of %d bytes; medians of %d interleaved repetitions, each %v after %v of warm-up\n\n",
+		loop, Keys, ValueBytes, r.Reps, r.Window, r.Warmup)
 	return b.String()
 }
 
@@ -83,7 +88,7 @@ func (r *Report) sorted() []Result {
 			return first(func(r Result) bool { return r.Workload == a.Workload }) -
 				first(func(r Result) bool { return r.Workload == b.Workload })
 		}
-		return a.Clients - b.Clients
+		return cmp.Or(a.Clients-b.Clients, cmp.Compare(a.Rate, b.Rate))
 	})
 	return sorted
 }

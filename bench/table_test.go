@@ -17,10 +17,10 @@ func testReport() *Report {
 		Disk:    Disk{Filesystem: "ext4", Device: "/dev/vda", SyncP50us: 250, SyncP99us: 1250},
 		Builds:  []Build{{"etcd", "3"}, {"mesh", "1"}},
 		Results: []Result{
-			{Cell{"etcd", "grpc", KVPut, 64}, []Sample{sample(1000, 900, 2, 0), sample(500, 900, 2, 0), sample(2000, 900, 2, 0.5)}},
-			{Cell{"etcd", "grpc", KVPut, 1}, []Sample{sample(100, 400, 2, 0)}},
-			{Cell{"mesh", "go", KVPut, 64}, []Sample{sample(3000, 450, 2, 0), sample(1000, 450, 2, 0)}},
-			{Cell{"mesh", "go", CounterAdd, 64}, []Sample{sample(4, 2_000_000, 0, 0)}},
+			{Cell{"etcd", "grpc", KVPut, 64, 0}, []Sample{sample(1000, 900, 2, 0), sample(500, 900, 2, 0), sample(2000, 900, 2, 0.5)}},
+			{Cell{"etcd", "grpc", KVPut, 1, 0}, []Sample{sample(100, 400, 2, 0)}},
+			{Cell{"mesh", "go", KVPut, 64, 0}, []Sample{sample(3000, 450, 2, 0), sample(1000, 450, 2, 0)}},
+			{Cell{"mesh", "go", CounterAdd, 64, 0}, []Sample{sample(4, 2_000_000, 0, 0)}},
 		},
 	}
 }

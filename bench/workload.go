@@ -4,28 +4,73 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 )
 
 // Workload names what one call does.
 type Workload string
 
-// The workloads. Each call is of one of Keys keys, chosen evenly.
+// The workloads. Each call is of one of so many keys; in a mesh a key is an actor
+// of its own. Reads are linearizable, all others durable.
 const (
-	KVPut      Workload = "kv.put"      // durable: a value of ValueBytes
-	KVGet      Workload = "kv.get"      // a linearizable read of such a value
-	CounterAdd Workload = "counter.add" // durable: one number
-	CounterGet Workload = "counter.get" // a linearizable read of a number
+	KVPut       Workload = "kv.put"           // a value of ValueBytes
+	KVGet       Workload = "kv.get"           // reads such a value
+	CounterAdd  Workload = "counter.add"      // one number
+	CounterGet  Workload = "counter.get"      // reads a number
+	CounterHot  Workload = "counter.hot"      // counter.add, all of one key
+	CounterZipf Workload = "counter.zipf"     // counter.add, a few of very many keys more often than the others
+	KVLarge     Workload = "kv.large"         // a value of LargeBytes
+	Transfer    Workload = "account.transfer" // a turn that sends a message: from one account to another
+
+	deposit Workload = "account.deposit" // what transfers live on
 )
 
 // Workloads returns all workloads.
-func Workloads() []Workload { return []Workload{KVPut, KVGet, CounterAdd, CounterGet} }
+func Workloads() []Workload {
+	return []Workload{KVPut, KVGet, CounterAdd, CounterGet, CounterHot, CounterZipf, KVLarge, Transfer}
+}
 
-// The size of a workload. In a mesh a key is an actor of its own.
+// The size of workloads.
 const (
 	Keys       = 1000
 	ValueBytes = 200 // as JSON: a string with its quotes
+	LargeKeys  = 100
+	LargeBytes = 64 << 10
+	ZipfKeys   = 1_000_000
+	zipfS      = 1.01 // a key's share is 1/(its rank + 1)^zipfS
 )
+
+// traits is what a workload is made of.
+type traits struct {
+	keys   int      // how many there are
+	writer Workload // writes what is read or overwritten; itself for most
+	first  int      // so many keys are written before anything is measured
+	bytes  int      // of a value; 0 for none
+	values int      // how many values a client has to choose from
+}
+
+// traits returns those of w. Values are random, and there are several, because
+// what repeats itself is compressed away before it reaches a disk.
+func (w Workload) traits() traits {
+	const values, largeValues = 64, 4
+	t := traits{keys: Keys, writer: w, first: Keys}
+	switch w {
+	case KVPut:
+		t.bytes, t.values = ValueBytes, values
+	case KVGet:
+		t.writer = KVPut
+	case CounterGet:
+		t.writer = CounterAdd
+	case CounterHot:
+		t.keys, t.first = 1, 1
+	case CounterZipf:
+		t.keys, t.first = ZipfKeys, 0 // the most wanted are awake after the warm-up
+	case KVLarge:
+		t.keys, t.first, t.bytes, t.values = LargeKeys, LargeKeys, LargeBytes, largeValues
+	case Transfer:
+		t.writer = deposit
+	}
+	return t
+}
 
 // ParseWorkload returns the workload of that name.
 func ParseWorkload(name string) (Workload, error) {
@@ -35,44 +80,36 @@ func ParseWorkload(name string) (Workload, error) {
 	return "", fmt.Errorf("there is no workload %q: it is one of %v", name, Workloads())
 }
 
-// writer returns the workload that writes what w reads or overwrites.
-func (w Workload) writer() Workload {
-	if strings.HasPrefix(string(w), "kv.") {
-		return KVPut
-	}
-	return CounterAdd
-}
-
 // Request is one call.
 type Request struct {
 	Workload Workload
-	Key      int    // 0 <= Key < Keys
-	Value    string // of KVPut: ValueBytes bytes of JSON
+	Key      int
+	To       int    // of Transfer: another key
+	Value    string // of KVPut and KVLarge: JSON
 }
 
 // requests makes the requests of one client. Different seeds make different ones.
 type requests struct {
 	workload Workload
+	traits   traits
 	random   *rand.Rand
+	zipf     *rand.Zipf // nil for keys that are chosen evenly
 	values   []string
 }
 
-// valuesInUse is how many values a client has to choose from. They are random,
-// because what repeats itself is compressed away before it reaches a disk.
-const valuesInUse = 64
-
 func newRequests(w Workload, seed uint64) *requests {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-	r := &requests{workload: w, random: rand.New(rand.NewPCG(seed, 0))}
-	if w == KVPut {
-		for range valuesInUse {
-			b := make([]byte, ValueBytes)
-			for i := range b {
-				b[i] = letters[r.random.IntN(len(letters))]
-			}
-			b[0], b[len(b)-1] = '"', '"'
-			r.values = append(r.values, string(b))
+	r := &requests{workload: w, traits: w.traits(), random: rand.New(rand.NewPCG(seed, 0))}
+	if w == CounterZipf {
+		r.zipf = rand.NewZipf(r.random, zipfS, 1, ZipfKeys-1)
+	}
+	for range r.traits.values {
+		b := make([]byte, r.traits.bytes)
+		for i := range b {
+			b[i] = letters[r.random.IntN(len(letters))]
 		}
+		b[0], b[len(b)-1] = '"', '"'
+		r.values = append(r.values, string(b))
 	}
 	return r
 }
@@ -83,8 +120,16 @@ func (r *requests) of(key int) Request {
 	if len(r.values) > 0 {
 		q.Value = r.values[r.random.IntN(len(r.values))]
 	}
+	if r.workload == Transfer {
+		q.To = (key + 1 + r.random.IntN(r.traits.keys-1)) % r.traits.keys
+	}
 	return q
 }
 
 // next returns a request of any key.
-func (r *requests) next() Request { return r.of(r.random.IntN(Keys)) }
+func (r *requests) next() Request {
+	if r.zipf != nil {
+		return r.of(int(r.zipf.Uint64()))
+	}
+	return r.of(r.random.IntN(r.traits.keys))
+}

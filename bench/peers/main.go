@@ -14,11 +14,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"strconv"
@@ -69,7 +67,11 @@ func compare(ctx context.Context, args []string) error {
 	flags.StringVar(&o.meshnode, "meshnode", "bin/meshnode", "the program of the mesh")
 	flags.IntVar(&o.etcdConns, "etcd-conns", defaultConns, "connections of etcd's clients")
 	flags.BoolVar(&o.etcdAll, "etcd-all", false, "etcd's clients call all nodes, not the leader alone")
-	out := flags.String("json", "", "write the whole report to this file as JSON")
+	var out bench.Output
+	flags.StringVar(&out.JSON, "json", "", "write the whole report to this file as JSON")
+	flags.StringVar(&out.Benchstat, "benchstat", "", "write all samples to this file, for benchstat")
+	flags.StringVar(&out.Plots, "plots", "", "draw pictures into this directory")
+	flags.StringVar(&out.Doc, "doc", "", "put the table into this page")
 	if err := flags.Parse(args); err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
@@ -115,23 +117,19 @@ func compare(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	return write(os.Stdout, report, *out)
-}
-
-// write writes the table, the ratios, and the JSON if it is wanted.
-func write(w io.Writer, report *bench.Report, path string) error {
-	if path != "" {
-		text, err := json.MarshalIndent(report, "", "\t")
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(path, append(text, '\n'), 0o644); err != nil {
-			return err
-		}
-	}
-	if err := report.WriteTable(w); err != nil {
+	var text strings.Builder
+	if err := report.WriteTable(&text); err != nil {
 		return err
 	}
-	fmt.Fprintln(w)
-	return report.WriteRatios(w, "etcd")
+	text.WriteString("\n")
+	if err := report.WriteRatios(&text, base); err != nil {
+		return err
+	}
+	if _, err := os.Stdout.WriteString(text.String()); err != nil {
+		return err
+	}
+	return report.Save(out, text.String())
 }
+
+// base is the peer that all others are compared with.
+const base = "etcd"

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,7 +25,9 @@ type benchOptions struct {
 	running   []string // HTTP addresses of a mesh that runs
 	certs     string
 	as        string
-	json      string
+	systems   []string
+	rates     []float64
+	output    bench.Output
 }
 
 func (a *app) benchCommand() *cobra.Command {
@@ -41,9 +41,17 @@ its own with a directory on disk, and is their clients itself. With --http it
 measures a mesh that runs; actors "bench-0" to "bench-999" of the kinds counter and
 kv are written to, and stay.
 
-Workloads: kv.put (200 bytes) and counter.add are durable, counter.get and kv.get
-read under the lease; each over 1,000 actors. The table goes to standard output,
-progress to standard error.`,
+Workloads: kv.put (200 bytes), counter.add and account.transfer (a turn that sends a
+message) are durable, counter.get and kv.get read under the lease; each over 1,000
+actors. counter.hot is counter.add on one actor, counter.zipf on a few of a million
+more than on the others, and kv.large is kv.put of 64 KiB.
+
+The systems are meshes: "mesh" has defaults, "mesh-no-lease" asks a majority for each
+read, and in "mesh-asleep" an actor leaves memory right after its call, so that each
+read is an activation. With --rate the loop is open: calls come at fixed times, and
+one that comes late was late from its time on.
+
+The table goes to standard output, progress to standard error.`,
 		Args: cobra.NoArgs,
 	}
 	f := cmd.Flags()
@@ -59,9 +67,49 @@ progress to standard error.`,
 	f.StringSliceVar(&o.running, "http", nil, "HOST:PORT,... of the nodes of a mesh that runs; measure that one")
 	f.StringVar(&o.certs, "certs", "", "with --http: the directory with ca.crt, and NAME.crt and NAME.key of --as")
 	f.StringVar(&o.as, "as", "", "with --certs: the client's name")
-	f.StringVar(&o.json, "json", "", "write the whole report to this file as JSON")
+	f.StringSliceVar(&o.systems, "systems", []string{meshDefault}, "which meshes to start: mesh, mesh-no-lease, mesh-asleep")
+	f.Float64SliceVar(&o.rates, "rate", nil, "calls per second of all clients together (default as many as are answered)")
+	f.StringVar(&o.output.JSON, "json", "", "write the whole report to this file as JSON")
+	f.StringVar(&o.output.Benchstat, "benchstat", "", "write all samples to this file, for benchstat")
+	f.StringVar(&o.output.Plots, "plots", "", "draw pictures into this directory")
 	cmd.RunE = a.do(func(*cobra.Command, []string) error { return a.runBench(&o) })
+	cmd.AddCommand(a.benchRestCommand())
 	return cmd
+}
+
+// The meshes that bench can start.
+const (
+	meshDefault = "mesh"
+	meshNoLease = "mesh-no-lease"
+	meshAsleep  = "mesh-asleep"
+)
+
+// benchMesh returns the mesh of that name.
+func (a *app) benchMesh(name string, nodes int) (*bench.Mesh, error) {
+	m := &bench.Mesh{Binary: a.executable, Nodes: nodes, Label: name}
+	switch name {
+	case meshDefault:
+	case meshNoLease:
+		m.Args, m.Only = []string{"--lease", "0s"}, []bench.Workload{bench.KVGet, bench.CounterGet}
+	case meshAsleep:
+		m.Args, m.Only = []string{"--idle-timeout", "1ms"}, []bench.Workload{bench.KVGet, bench.CounterGet}
+	default:
+		return nil, fmt.Errorf("%w: --systems: there is no %q", mesh.ErrUsage, name)
+	}
+	return m, nil
+}
+
+// untilSignal returns a context that a signal ends.
+func (a *app) untilSignal() (context.Context, context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	go func() {
+		select {
+		case s := <-a.signals:
+			cancel(fmt.Errorf("ended by a signal: %v", s))
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 func (a *app) runBench(o *benchOptions) error {
@@ -70,34 +118,21 @@ func (a *app) runBench(o *benchOptions) error {
 		return err
 	}
 	plan.Progress = a.stderr
-	system, err := a.benchSystem(o)
+	systems, err := a.benchSystems(o)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancelCause(context.Background())
+	ctx, cancel := a.untilSignal()
 	defer cancel(nil)
-	go func() {
-		select {
-		case s := <-a.signals:
-			cancel(fmt.Errorf("ended by a signal: %v", s))
-		case <-ctx.Done():
-		}
-	}()
-	report, err := bench.Run(ctx, plan, system)
+	report, err := bench.Run(ctx, plan, systems...)
 	if errors.Is(err, bench.ErrPlan) {
 		return fmt.Errorf("%w: %w", mesh.ErrUsage, err)
 	}
 	if err != nil {
 		return err
 	}
-	if o.json != "" {
-		text, err := json.MarshalIndent(report, "", "\t")
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(o.json, append(text, '\n'), 0o644); err != nil {
-			return err
-		}
+	if err := report.Save(o.output, ""); err != nil {
+		return err
 	}
 	fmt.Fprintln(a.stderr)
 	return report.WriteTable(a.stdout)
@@ -105,7 +140,7 @@ func (a *app) runBench(o *benchOptions) error {
 
 func (o *benchOptions) plan() (bench.Plan, error) {
 	p := bench.Plan{
-		Clients: o.clients, Vias: o.vias, Reps: o.reps, Dir: o.dir,
+		Clients: o.clients, Rates: o.rates, Vias: o.vias, Reps: o.reps, Dir: o.dir,
 		Warmup: time.Duration(o.warmup * float64(time.Second)),
 		Window: time.Duration(o.seconds * float64(time.Second)),
 	}
@@ -119,8 +154,8 @@ func (o *benchOptions) plan() (bench.Plan, error) {
 	return p, nil
 }
 
-// benchSystem returns the mesh to measure.
-func (a *app) benchSystem(o *benchOptions) (bench.System, error) {
+// benchSystems returns the meshes to measure.
+func (a *app) benchSystems(o *benchOptions) ([]bench.System, error) {
 	switch {
 	case len(o.running) > 0:
 		m := &bench.RunningMesh{HTTP: o.running, Calls: mesh.ClientConfig{CertsDir: o.certs, Name: o.as}}
@@ -130,11 +165,55 @@ func (a *app) benchSystem(o *benchOptions) (bench.System, error) {
 				return nil, err
 			}
 		}
-		return m, nil
+		return []bench.System{m}, nil
 	case o.certs != "" || o.as != "":
 		return nil, fmt.Errorf("%w: --certs and --as are for a mesh that runs: give --http as well", mesh.ErrUsage)
 	case o.nodes < 1 || o.nodes > maxDevNodes:
 		return nil, fmt.Errorf("%w: --nodes is %d, it must be from 1 to %d", mesh.ErrUsage, o.nodes, maxDevNodes)
 	}
-	return &bench.Mesh{Binary: a.executable, Nodes: o.nodes}, nil
+	var systems []bench.System
+	for _, name := range o.systems {
+		m, err := a.benchMesh(name, o.nodes)
+		if err != nil {
+			return nil, err
+		}
+		systems = append(systems, m)
+	}
+	return systems, nil
+}
+
+func (a *app) benchRestCommand() *cobra.Command {
+	plan := bench.RestPlan{Progress: a.stderr}
+	var nodes int
+	cmd := &cobra.Command{
+		Use:   "rest [--actors 0,10000,100000]",
+		Short: "Measure what a mesh takes while nobody calls it",
+		Long: `Measure CPU, fsyncs and memory of a mesh that nobody calls, with more and more actors
+awake, each of which has been written to once.`,
+		Args: cobra.NoArgs,
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.IntSliceVar(&plan.Actors, "actors", []int{0, 10_000, 100_000}, "how many actors are awake, from fewer to more")
+	f.DurationVar(&plan.Settle, "settle", 10*time.Second, "how long nothing is done before each measurement")
+	f.DurationVar(&plan.Window, "window", 10*time.Second, "how long each is measured")
+	f.IntVar(&nodes, "nodes", 3, "how many nodes to start")
+	f.StringVar(&plan.Dir, "dir", "", "where to make the nodes' directories (default that of temporary files, if it is on a disk)")
+	cmd.RunE = a.do(func(*cobra.Command, []string) error {
+		if nodes < 1 || nodes > maxDevNodes {
+			return fmt.Errorf("%w: --nodes is %d, it must be from 1 to %d", mesh.ErrUsage, nodes, maxDevNodes)
+		}
+		plan.Mesh = bench.Mesh{Binary: a.executable, Nodes: nodes}
+		ctx, cancel := a.untilSignal()
+		defer cancel(nil)
+		rests, err := bench.MeasureRest(ctx, plan)
+		if errors.Is(err, bench.ErrPlan) {
+			return fmt.Errorf("%w: %w", mesh.ErrUsage, err)
+		}
+		if err != nil {
+			return err
+		}
+		return bench.WriteRest(a.stdout, rests)
+	})
+	return cmd
 }

@@ -69,6 +69,11 @@ func TestBenchUsage(t *testing.T) {
 		"--reps 0":            "0 repetitions",
 		"--seconds 0":         "0s measured",
 		"--as me":             "--http",
+		"--systems other":     "other",
+		"--rate 0":            "0 calls per second",
+		"rest --nodes 0":      "--nodes",
+		"rest --actors 2,1":   "1 actors",
+		"rest --window 0":     "0s measured",
 	} {
 		r := newRig()
 		code := r.run(append([]string{"bench"}, strings.Fields(args)...)...)

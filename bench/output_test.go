@@ -1,0 +1,98 @@
+package bench
+
+import (
+	"encoding/json"
+	"image/png"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestSave writes a report to all places, and reads it again.
+func TestSave(t *testing.T) {
+	dir, report := t.TempDir(), testReport()
+	o := Output{
+		JSON: filepath.Join(dir, "json"), Benchstat: filepath.Join(dir, "benchstat"),
+		Plots: filepath.Join(dir, "plots"), Doc: filepath.Join(dir, "page.md"),
+	}
+	page := "before\n" + docBegin + "old\n" + docEnd + "after\n"
+	if err := os.WriteFile(o.Doc, []byte(page), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := report.Save(o, "new\n"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := func(path string) string {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	var again Report
+	if err := json.Unmarshal([]byte(read(o.JSON)), &again); err != nil || !reflect.DeepEqual(&again, report) {
+		t.Errorf("%v: %+v", err, again)
+	}
+	if got := strings.Count(read(o.Benchstat), "\nBenchmark"); got != 7 {
+		t.Errorf("%d lines for benchstat", got)
+	}
+	if got, want := read(o.Doc), "before\n"+docBegin+"```\nnew\n```\n"+docEnd+"after\n"; got != want {
+		t.Errorf("the page is %q, want %q", got, want)
+	}
+	if err := os.WriteFile(o.Doc, []byte("no place\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := report.Save(o, "new\n"); err == nil || read(o.Doc) != "no place\n" {
+		t.Errorf("%v: %q", err, read(o.Doc))
+	}
+}
+
+// TestPlots draws what was measured under several loads, and nothing else.
+func TestPlots(t *testing.T) {
+	dir := t.TempDir()
+	names, err := testReport().WritePlots(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, name := range []string{"cost", "latency", "scaling"} {
+		want = append(want, filepath.Join(dir, "kv.put-"+name+".png"))
+	}
+	if !slices.Equal(names, want) {
+		t.Fatalf("drawn: %v", names)
+	}
+	for _, name := range names {
+		f, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if conf, err := png.DecodeConfig(f); err != nil || conf.Width != 768 || conf.Height != 480 {
+			t.Errorf("%s: %+v, %v", name, conf, err)
+		}
+	}
+}
+
+func TestTicks(t *testing.T) {
+	var labels []string
+	for _, tick := range (scale{}).Ticks(15, 5000) {
+		labels = append(labels, tick.Label)
+	}
+	if got, want := strings.Join(labels, " "), "20 50 100 200 500 1k 2k 5k"; got != want {
+		t.Errorf("ticks %q, want %q", got, want)
+	}
+}
+
+// TestCurves gives a system one colour in all pictures.
+func TestCurves(t *testing.T) {
+	report := testReport()
+	puts, adds := report.curves(KVPut), report.curves(CounterAdd)
+	if len(puts) != 2 || len(puts[0].results) != 2 || len(adds) != 1 || adds[0].colour != puts[1].colour || puts[0].colour == puts[1].colour {
+		t.Errorf("%+v\n%+v", puts, adds)
+	}
+}
