@@ -77,10 +77,12 @@ var catchers = []catcher{
 	{class: simulator, name: "whole nodes", dir: "chaos/sim", tags: "mutant", run: "TestWild", args: []string{"-sim.seeds=20"}, seed: "sim.seed",
 		of: slices.Concat(quorumFiles, coreFiles, ringFiles, meshFiles, localFiles)},
 
-	{class: explorer, name: "the register", dir: "chaos/explore", of: registerFiles, run: "TestExploreRegister|TestExploreVoters"},
-	{class: explorer, name: "leases", dir: "chaos/explore", of: []string{"quorum/lease.go"}, run: "TestExploreLease"},
-	{class: explorer, name: "the slot log and its leases", dir: "chaos/explore", run: "TestExploreSlot|TestExploreLease",
+	{class: explorer, name: "the register", dir: "chaos/explore", of: registerFiles, run: "TestExploreRegister|TestExploreVoters",
+		args: []string{"-test.short"}},
+	{class: explorer, name: "the slot log", dir: "chaos/explore", run: "TestExploreSlot", args: []string{"-test.short"},
 		of: []string{"quorum/slot.go", "quorum/lead.go", "quorum/types.go"}},
+	{class: explorer, name: "leases", dir: "chaos/explore", of: []string{"quorum/lease.go", "quorum/lead.go", "quorum/slot.go"},
+		run: "TestExploreLease"},
 }
 
 // looksFor reports whether the catcher is for a mutant.
