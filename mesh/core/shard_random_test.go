@@ -50,7 +50,7 @@ func TestShardRandom(t *testing.T) {
 // TestShardReplays runs a seed twice: whatever happens, happens again. Otherwise a
 // failure could not be looked at.
 func TestShardReplays(t *testing.T) {
-	for seed := uint64(1); seed <= 4; seed++ {
+	for seed := uint64(1); seed <= 16; seed++ {
 		conf := confOf(seed)
 		worlds := [2]*world{newWorldOf(t, seed, conf), newWorldOf(t, seed, conf)}
 		for at := time.Duration(0); at < conf.faults; at += 10 * time.Millisecond {
