@@ -8,10 +8,13 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"actormesh/chaos/script"
+	"actormesh/chaos/workload"
 )
 
 // Hunt runs wild scripts, seed after seed, until one shows something wrong.
@@ -63,7 +66,7 @@ var wanted = []string{
 	"fault calm", "fault clock drift", "fault clock jump", "fault cut", "fault cut-one-way", "fault disk eio",
 	"fault disk flip", "fault disk full", "fault disk misdirect", "fault disk slow", "fault disk torn", "fault drain",
 	"fault gossip suspect", "fault join", "fault kill", "fault leave", "fault link", "fault pause", "fault power-loss",
-	"fault restart", "fault restart empty", "fault restart rolled-back",
+	"fault restart", "fault restart empty",
 
 	"crash after an fsync", "crash at a send", "crash before a write", "crash before an fsync", "pause within a step",
 	"unsynced batch lost", "fsync failed", "disk full", "bit flipped", "write misdirected", "damage found", "directory wiped",
@@ -160,14 +163,23 @@ func (h *Hunt) run(seed uint64) (*Result, error) {
 	return r, err
 }
 
-// Shrink returns a smaller plan that fails with the same options, having made at
-// most so many attempts.
-func Shrink(plan *script.Plan, o Options, attempts int) (*script.Plan, *Result) {
-	var last *Result
+// sort returns what a finding is about, without its numbers: what is left of two that
+// show the same is the same.
+func sort(f workload.Finding) string {
+	words := strings.FieldsFunc(f.Text, func(r rune) bool { return !unicode.IsLetter(r) })
+	long := slices.DeleteFunc(words, func(w string) bool { return len(w) < 3 })
+	return f.Check + " " + strings.Join(long[:min(len(long), 3)], " ")
+}
+
+// Shrink returns a smaller plan that shows the same as a run that failed, with the
+// same options, having made at most so many attempts.
+func Shrink(failed *Result, o Options, attempts int) (*script.Plan, *Result) {
+	last, what := failed, sort(failed.Findings[0])
 	o.Trace, o.Progress = nil, nil
+	plan := failed.Plan
 	smallest, _ := script.Shrink(plan, func(p *script.Plan) bool {
 		r, err := Run(p, o)
-		if err != nil || len(r.Findings) == 0 {
+		if err != nil || !slices.ContainsFunc(r.Findings, func(f workload.Finding) bool { return sort(f) == what }) {
 			return false
 		}
 		last = r

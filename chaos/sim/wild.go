@@ -33,10 +33,11 @@ var wildFaults = []string{
 }
 
 // wildLosses take one disk from the mesh, and it must be given time to replace it:
-// a script has one at most. A copied directory is not among them: with other faults
-// at the same time both copies may be let in, as quorum.Register says.
+// a script has one at most. A directory that is copied, or set back, is not among
+// them: with other faults at the same time a start on it may be let in, as
+// quorum.Register says.
 var wildLosses = []string{
-	"7s disk any flip", "15s disk any misdirect", "9s restart any empty", "12s restart any rolled-back", "10s leave any",
+	"7s disk any flip", "15s disk any misdirect", "9s restart any empty", "10s leave any",
 }
 
 func wildText(rng *rand.Rand) string {

@@ -314,10 +314,7 @@ const shrinkAttempts = 300
 // shrink makes the plan of a run that failed smaller, and saves it.
 func (a *app) shrink(failed *sim.Result, dir string) error {
 	fmt.Fprintf(a.stderr, "making it smaller, in %d runs at most\n", shrinkAttempts)
-	plan, result := sim.Shrink(failed.Plan, sim.WildOptions(failed.Seed), shrinkAttempts)
-	if result == nil {
-		result = failed
-	}
+	plan, result := sim.Shrink(failed, sim.WildOptions(failed.Seed), shrinkAttempts)
 	plan.Seed = failed.Seed
 	var b strings.Builder
 	for line := range strings.Lines(result.Findings[0].String()) {
