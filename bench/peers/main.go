@@ -8,8 +8,9 @@
 // "peers start ...", one process a node, as it starts meshnode.
 //
 // The peers keep a value under a key when a majority of three nodes has it on
-// disk: etcd, hashicorp/raft over raft-wal, and NATS JetStream. Beside them are
-// bare limits, of the disk and of the network.
+// disk: etcd, hashicorp/raft over raft-wal, and NATS JetStream. Proto.Actor's grains,
+// which keep nothing, are a peer for calls that change nothing. Beside them are bare
+// limits, of the disk and of the network.
 package main
 
 import (

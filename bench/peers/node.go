@@ -21,10 +21,11 @@ type node struct {
 
 // kinds of nodes that this program can be.
 var nodeKinds = map[string]func(context.Context, *node) error{
-	"etcd": runEtcd,
-	"raft": runRaft,
-	"nats": runNATS,
-	"quic": runEcho,
+	"etcd":  runEtcd,
+	"raft":  runRaft,
+	"nats":  runNATS,
+	"proto": runProto,
+	"quic":  runEcho,
 }
 
 // startNode is one node, until ctx ends.

@@ -21,7 +21,7 @@ type options struct {
 const majority = "mesh-no-lease"
 
 // systemNames is all systems, the peers first, the bare limits last.
-var systemNames = []string{"mesh", majority, "etcd", "raft", "nats", "fdatasync", "pebble-x3", "quic-echo"}
+var systemNames = []string{"mesh", majority, "etcd", "raft", "nats", "proto.actor", "fdatasync", "pebble-x3", "quic-echo"}
 
 // system returns the system of that name.
 func (o *options) system(name string) (bench.System, error) {
@@ -39,6 +39,8 @@ func (o *options) system(name string) (bench.System, error) {
 		return &raftPeer{binary: o.self}, nil
 	case "nats":
 		return &natsPeer{binary: o.self}, nil
+	case "proto.actor":
+		return &proto{binary: o.self}, nil
 	case "fdatasync":
 		return &bare{name: name, version: "one file, appended to; one fdatasync a batch", open: openFile}, nil
 	case "pebble-x3":
