@@ -214,10 +214,13 @@ func (w *world) injectInto(f *script.Fault, m *machine) (undo func()) {
 	case script.Pause:
 		if p := m.process; p != nil {
 			d := f.Over(w.since(), w.limit) - w.since()
-			if w.chance(2) { // in the middle of something
-				p.pauseIn, p.pauseFor = 1+w.rng.IntN(40), d
-			} else {
+			switch w.rng.IntN(3) {
+			case 0:
 				p.pause(d)
+			case 1: // in the middle of something
+				p.pauseIn, p.pauseFor = 1+w.rng.IntN(40), d
+			case 2: // as an answer leaves that is true while a lease lasts; who asked still waits
+				p.pauseAtRead = min(d, w.between(700*time.Millisecond, 1400*time.Millisecond))
 			}
 		}
 	case script.Restart:

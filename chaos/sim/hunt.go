@@ -68,7 +68,7 @@ var wanted = []string{
 	"fault gossip suspect", "fault join", "fault kill", "fault leave", "fault link", "fault pause", "fault power-loss",
 	"fault restart", "fault restart empty",
 
-	"crash after an fsync", "crash at a send", "crash before a write", "crash before an fsync", "pause within a step",
+	"crash after an fsync", "crash at a send", "crash before a write", "crash before an fsync", "pause within a step", "pause as a read leaves",
 	"unsynced batch lost", "fsync failed", "disk full", "bit flipped", "write misdirected", "damage found", "directory wiped",
 	"message cut", "message delayed", "message lost", "message on a slow link", "message reordered", "message repeated",
 	"false hint", "earlier start refused", "node gone by drain", "node gone by leave", "process ended",

@@ -34,8 +34,9 @@ type process struct {
 
 	// pauseIn counts readings of the clock: at the last one the process is
 	// paused for pauseFor, within whatever it does.
-	pauseIn  int
-	pauseFor time.Duration
+	pauseIn     int
+	pauseFor    time.Duration
+	pauseAtRead time.Duration // of a pause just before the next answer by a lease leaves; 0 for none
 	// crashIn counts steps of the given kind: at the last one it crashes.
 	crashIn int
 	crashAt crashPoint
