@@ -4,7 +4,7 @@
 //
 //	Run ── repetition ── System.Start ── Cluster: fresh processes, empty directories
 //	                        │
-//	                        └─ cell ── Cluster.Dial ── Client ◄── drive: a closed loop
+//	                        └─ cell ── Cluster.Dial ── Client ◄── drive: a loop
 //	                                                     │           of so many clients
 //	                        Sample ◄── latencies, CPU, fsyncs
 //
@@ -12,7 +12,8 @@
 // at a time, and in another order than the one before. A result is the median of
 // the repetitions, with the lowest and the highest.
 //
-// The loops are closed: a client sends its next call when the last one is
-// answered. A system that stalls is asked less meanwhile, so that the latencies
-// say what these clients saw, and not what a steady stream of calls would.
+// Loops are closed or open. In a closed one a client sends its next call when the
+// last one is answered: a system that stalls is asked less meanwhile, so that the
+// latencies say what these clients saw. In an open one calls come at fixed times,
+// and latencies count from those, as a steady stream of calls would see them.
 package bench

@@ -108,6 +108,7 @@ func (p *picture) write(file string, curves []curve) (err error) {
 	plt.X.Scale, plt.Y.Scale = plot.LogScale{}, plot.LogScale{}
 	plt.X.Tick.Marker, plt.Y.Tick.Marker = scale{}, scale{}
 	plt.Legend.Top, plt.Legend.Left = true, true
+	plt.Legend.Padding = 2
 	plt.Add(plotter.NewGrid())
 	for _, c := range curves {
 		points := p.points(c)

@@ -53,68 +53,85 @@ var errUsage = errors.New("wrong usage")
 // nodes is how many nodes each system has.
 const nodes = 3
 
-// compare runs the comparison.
-func compare(ctx context.Context, args []string) error {
+// settings are what the flags say.
+type settings struct {
+	options
+	plan    bench.Plan
+	systems []bench.System
+	out     bench.Output
+}
+
+// parse reads the flags.
+func parse(args []string) (*settings, error) {
 	flags := flag.NewFlagSet("peers", flag.ContinueOnError)
+	var s settings
 	clients := flags.String("clients", "1,64,256", "how many clients call at a time")
 	workloads := flags.String("workloads", "kv.put,kv.get", "what the calls do")
 	names := flags.String("systems", strings.Join(systemNames, ","), "what is measured")
 	vias := flags.String("via", "", "how they call (default all ways)")
 	seconds := flags.Float64("seconds", 3, "how long each is measured")
 	warmup := flags.Float64("warmup-seconds", 1, "how long each runs before it is measured")
-	reps := flags.Int("reps", 3, "how often all is measured")
-	dir := flags.String("dir", "", "where to make the nodes' directories")
-	var o options
-	flags.StringVar(&o.meshnode, "meshnode", "bin/meshnode", "the program of the mesh")
-	flags.IntVar(&o.etcdConns, "etcd-conns", defaultConns, "connections of etcd's clients")
-	flags.BoolVar(&o.etcdAll, "etcd-all", false, "etcd's clients call all nodes, not the leader alone")
-	var out bench.Output
-	flags.StringVar(&out.JSON, "json", "", "write the whole report to this file as JSON")
-	flags.StringVar(&out.Benchstat, "benchstat", "", "write all samples to this file, for benchstat")
-	flags.StringVar(&out.Plots, "plots", "", "draw pictures into this directory")
-	flags.StringVar(&out.Doc, "doc", "", "put the table into this page")
+	flags.IntVar(&s.plan.Reps, "reps", 3, "how often all is measured")
+	flags.StringVar(&s.plan.Dir, "dir", "", "where to make the nodes' directories")
+	flags.StringVar(&s.meshnode, "meshnode", "bin/meshnode", "the program of the mesh")
+	flags.IntVar(&s.etcdConns, "etcd-conns", defaultConns, "connections of etcd's clients")
+	flags.BoolVar(&s.etcdAll, "etcd-all", false, "etcd's clients call all nodes, not the leader alone")
+	flags.StringVar(&s.out.JSON, "json", "", "write the whole report to this file as JSON")
+	flags.StringVar(&s.out.Benchstat, "benchstat", "", "write all samples to this file, for benchstat")
+	flags.StringVar(&s.out.Plots, "plots", "", "draw pictures into this directory")
+	flags.StringVar(&s.out.Doc, "doc", "", "put the table into this page")
 	if err := flags.Parse(args); err != nil {
-		return fmt.Errorf("%w: %w", errUsage, err)
+		return nil, fmt.Errorf("%w: %w", errUsage, err)
 	}
-	plan := bench.Plan{
-		Reps: *reps, Dir: *dir, Progress: os.Stderr,
-		Warmup: time.Duration(*warmup * float64(time.Second)),
-		Window: time.Duration(*seconds * float64(time.Second)),
+	s.plan.Progress = os.Stderr
+	s.plan.Warmup = time.Duration(*warmup * float64(time.Second))
+	s.plan.Window = time.Duration(*seconds * float64(time.Second))
+	if s.etcdConns < 1 || s.etcdConns > bench.MaxClients {
+		return nil, fmt.Errorf("%w: --etcd-conns is %d", errUsage, s.etcdConns)
 	}
 	for _, text := range strings.Split(*clients, ",") {
 		n, err := strconv.Atoi(text)
 		if err != nil {
-			return fmt.Errorf("%w: --clients: %w", errUsage, err)
+			return nil, fmt.Errorf("%w: --clients: %w", errUsage, err)
 		}
-		plan.Clients = append(plan.Clients, n)
+		s.plan.Clients = append(s.plan.Clients, n)
 	}
 	for _, name := range strings.Split(*workloads, ",") {
 		w, err := bench.ParseWorkload(name)
 		if err != nil {
-			return fmt.Errorf("%w: --workloads: %w", errUsage, err)
+			return nil, fmt.Errorf("%w: --workloads: %w", errUsage, err)
 		}
-		plan.Workloads = append(plan.Workloads, w)
+		s.plan.Workloads = append(s.plan.Workloads, w)
 	}
-	if o.etcdConns < 1 || o.etcdConns > bench.MaxClients {
-		return fmt.Errorf("%w: --etcd-conns is %d", errUsage, o.etcdConns)
-	}
-	var err error
-	if o.self, err = os.Executable(); err != nil {
+	return &s, s.choose(*names, *vias)
+}
+
+// choose makes the systems.
+func (s *settings) choose(names, vias string) (err error) {
+	if s.self, err = os.Executable(); err != nil {
 		return err
 	}
-	var systems []bench.System
-	for _, name := range strings.Split(*names, ",") {
-		s, err := o.system(name)
+	for _, name := range strings.Split(names, ",") {
+		system, err := s.system(name)
 		if err != nil {
 			return err
 		}
-		systems = append(systems, s)
-		plan.Vias = append(plan.Vias, s.Vias()...)
+		s.systems = append(s.systems, system)
+		s.plan.Vias = append(s.plan.Vias, system.Vias()...)
 	}
-	if *vias != "" {
-		plan.Vias = strings.Split(*vias, ",")
+	if vias != "" {
+		s.plan.Vias = strings.Split(vias, ",")
 	}
-	report, err := bench.Run(ctx, plan, systems...)
+	return nil
+}
+
+// compare runs the comparison.
+func compare(ctx context.Context, args []string) error {
+	s, err := parse(args)
+	if err != nil {
+		return err
+	}
+	report, err := bench.Run(ctx, s.plan, s.systems...)
 	if err != nil {
 		return err
 	}
@@ -129,7 +146,7 @@ func compare(ctx context.Context, args []string) error {
 	if _, err := os.Stdout.WriteString(text.String()); err != nil {
 		return err
 	}
-	return report.Save(out, text.String())
+	return report.Save(s.out, text.String())
 }
 
 // base is the peer that all others are compared with.
