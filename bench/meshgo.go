@@ -62,19 +62,25 @@ func (c *goCaller) Do(ctx context.Context, _ int, r Request) error {
 	case KVLarge:
 		put := kinds.PutArg{Key: largeKey, Value: json.RawMessage(r.Value)}
 		_, err = mesh.Call(ctx, c.stores[r.Key], (*kinds.KV).Put, put)
-	case CounterZipf:
-		_, err = mesh.Call(ctx, mesh.Get[kinds.Counter](c.client, actorID(r.Key)), (*kinds.Counter).Add, kinds.AddArg{N: 1})
 	case Transfer:
 		to := kinds.TransferArg{To: actorID(r.To), Amount: transferred}
 		_, err = mesh.Call(ctx, c.accounts[r.Key], (*kinds.Account).Transfer, to)
 	case deposit:
 		_, err = mesh.Call(ctx, c.accounts[r.Key], (*kinds.Account).Deposit, kinds.AmountArg{Amount: firstDeposit})
-	case CounterAdd, CounterHot:
-		_, err = mesh.Call(ctx, c.counters[r.Key], (*kinds.Counter).Add, kinds.AddArg{N: 1})
-	case CounterGet:
-		_, err = mesh.Call(ctx, c.counters[r.Key], (*kinds.Counter).Get, mesh.None{})
+	case CounterAdd, CounterHot, CounterZipf:
+		_, err = mesh.Call(ctx, c.counter(r.Key), (*kinds.Counter).Add, kinds.AddArg{N: 1})
+	case CounterGet, CounterWake:
+		_, err = mesh.Call(ctx, c.counter(r.Key), (*kinds.Counter).Get, mesh.None{})
 	}
 	return err
+}
+
+// counter returns one of any number of counters, the first of which are kept.
+func (c *goCaller) counter(key int) mesh.Ref[kinds.Counter] {
+	if key < len(c.counters) {
+		return c.counters[key]
+	}
+	return mesh.Get[kinds.Counter](c.client, actorID(key))
 }
 
 // Close implements Client.

@@ -118,7 +118,7 @@ func appendRequest(b []byte, host string, r Request) []byte {
 		kind, method, arg = "kv", "put", `{"key":"`+largeKey+`","value":`+r.Value+`}`
 	case KVGet:
 		kind, method, arg = "kv", "get", `{"key":"`+valueKey+`"}`
-	case CounterGet:
+	case CounterGet, CounterWake:
 		method, arg = "get", ""
 	case Transfer:
 		kind, method = "account", "transfer"

@@ -170,7 +170,11 @@ func (r *run) repetition(ctx context.Context, rep int, s System) (err error) {
 		}
 	}()
 	for i, cell := range cells {
-		fresh := !slices.ContainsFunc(cells[:i], func(c Cell) bool { return c.Workload.traits().writer == cell.Workload.traits().writer })
+		mine := cell.Workload.traits()
+		fresh := !slices.ContainsFunc(cells[:i], func(c Cell) bool {
+			t := c.Workload.traits()
+			return t.writer == mine.writer && t.first >= mine.first
+		})
 		sample, err := r.measure(ctx, c, cell, rep, fresh, dir)
 		if err != nil {
 			return fmt.Errorf("%s, %s, %s clients: %w", cell.Label(), cell.Workload, cell.load(), err)

@@ -18,6 +18,7 @@ const (
 	CounterGet  Workload = "counter.get"      // reads a number
 	CounterHot  Workload = "counter.hot"      // counter.add, all of one key
 	CounterZipf Workload = "counter.zipf"     // counter.add, a few of very many keys more often than the others
+	CounterWake Workload = "counter.wake"     // counter.get, of so many keys that one is not asked again soon
 	KVLarge     Workload = "kv.large"         // a value of LargeBytes
 	Transfer    Workload = "account.transfer" // a turn that sends a message: from one account to another
 
@@ -26,7 +27,7 @@ const (
 
 // Workloads returns all workloads.
 func Workloads() []Workload {
-	return []Workload{KVPut, KVGet, CounterAdd, CounterGet, CounterHot, CounterZipf, KVLarge, Transfer}
+	return []Workload{KVPut, KVGet, CounterAdd, CounterGet, CounterHot, CounterZipf, CounterWake, KVLarge, Transfer}
 }
 
 // The size of workloads.
@@ -36,6 +37,7 @@ const (
 	LargeKeys  = 100
 	LargeBytes = 64 << 10
 	ZipfKeys   = 1_000_000
+	WakeKeys   = 20_000
 	zipfS      = 1.01 // a key's share is 1/(its rank + 1)^zipfS
 )
 
@@ -64,6 +66,8 @@ func (w Workload) traits() traits {
 		t.keys, t.first = 1, 1
 	case CounterZipf:
 		t.keys, t.first = ZipfKeys, 0 // the most wanted are awake after the warm-up
+	case CounterWake:
+		t.keys, t.first, t.writer = WakeKeys, WakeKeys, CounterAdd
 	case KVLarge:
 		t.keys, t.first, t.bytes, t.values = LargeKeys, LargeKeys, LargeBytes, largeValues
 	case Transfer:

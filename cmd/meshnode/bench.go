@@ -44,11 +44,12 @@ kv are written to, and stay.
 Workloads: kv.put (200 bytes), counter.add and account.transfer (a turn that sends a
 message) are durable, counter.get and kv.get read under the lease; each over 1,000
 actors. counter.hot is counter.add on one actor, counter.zipf on a few of a million
-more than on the others, and kv.large is kv.put of 64 KiB.
+more than on the others, counter.wake is counter.get on 20,000, and kv.large is kv.put
+of 64 KiB.
 
 The systems are meshes: "mesh" has defaults, "mesh-no-lease" asks a majority for each
 read, and in "mesh-asleep" an actor leaves memory right after its call, so that each
-read is an activation. With --rate the loop is open: calls come at fixed times, and
+counter.wake is an activation. With --rate the loop is open: calls come at fixed times, and
 one that comes late was late from its time on.
 
 The table goes to standard output, progress to standard error.`,
@@ -92,7 +93,7 @@ func (a *app) benchMesh(name string, nodes int) (*bench.Mesh, error) {
 	case meshNoLease:
 		m.Args, m.Only = []string{"--lease", "0s"}, []bench.Workload{bench.KVGet, bench.CounterGet}
 	case meshAsleep:
-		m.Args, m.Only = []string{"--idle-timeout", "1ms"}, []bench.Workload{bench.KVGet, bench.CounterGet}
+		m.Args, m.Only = []string{"--idle-timeout", "1ms"}, []bench.Workload{bench.CounterWake}
 	default:
 		return nil, fmt.Errorf("%w: --systems: there is no %q", mesh.ErrUsage, name)
 	}
