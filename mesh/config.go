@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"regexp"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -153,6 +154,10 @@ type Config struct {
 	// zero, 4096.
 	MaxHTTPConns int
 
+	// Shards is the number of loops among which the node's slots are divided. If
+	// zero, one for two cores, and 8 at most.
+	Shards int
+
 	// Environment is what the node runs on. If nil, this machine; only
 	// simulators have another.
 	Environment Environment
@@ -169,6 +174,7 @@ const (
 	minLease       = 20 * time.Millisecond
 	maxCallTimeout = 10 * time.Minute
 	maxDrift       = 0.2
+	maxShards      = 8
 	minTokenBytes  = 16
 	maxValueBytes  = 4 << 20
 	maxRecordBytes = 4 << 20
@@ -209,6 +215,7 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.MaxRecordBytes, 4<<20)
 	setDefault(&c.MaxEffects, 1024)
 	setDefault(&c.MaxHTTPConns, 4096)
+	setDefault(&c.Shards, min(max(runtime.GOMAXPROCS(0)/2, 1), maxShards))
 	return c, c.validate()
 }
 

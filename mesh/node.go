@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -170,7 +169,7 @@ func (n *Node) identity() (*transport.Identity, error) {
 
 // openShards makes the shards from what the store has recovered.
 func (n *Node) openShards() error {
-	count := min(max(runtime.GOMAXPROCS(0)/2, 1), 8)
+	count := n.conf.Shards
 	stored := make([][]core.StoredSlot, count)
 	err := n.store.Recover(func(s local.StoredSlot) error {
 		i := int(s.Slot) % count

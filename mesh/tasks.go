@@ -3,7 +3,7 @@ package mesh
 import "sync"
 
 // taskGroup counts tasks that run. Only a task that is counted, or who has not
-// called wait, may begin another.
+// called wait, may begin another; after a store has failed, nobody keeps to that.
 type taskGroup struct {
 	mu      sync.Mutex
 	running int
@@ -19,7 +19,7 @@ func (g *taskGroup) begin() {
 func (g *taskGroup) end() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.running--; g.running == 0 && g.idle != nil {
+	if g.running--; g.running == 0 && g.idle != nil && !isClosed(g.idle) {
 		close(g.idle)
 	}
 }

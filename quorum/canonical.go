@@ -153,6 +153,7 @@ func (l *Leases) AppendState(b []byte, at Instant) []byte {
 		for _, e := range l.earlier[id] {
 			if e.until > at {
 				b = appendUint(appendUint(appendUint(b, uint64(id)), uint64(e.until-at)), uint64(e.epoch))
+				b = appendUint(b, uint64(e.boot))
 			}
 		}
 	}

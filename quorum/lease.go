@@ -41,7 +41,7 @@ type Leases struct {
 	margin  time.Duration
 	quiet   Instant            // after a start: grant nothing and promise nobody else before
 	seals   Epoch              // highest slot epoch of a seal, waiting or granted
-	granted map[NodeID]Instant // until when
+	granted map[NodeID]Instant // until when, to the start that was heard last
 	earlier map[NodeID][]earlierLease
 	heard   map[NodeID]heardBeat
 	held    map[NodeID]Instant
@@ -50,6 +50,7 @@ type Leases struct {
 // earlierLease is what a start of a node was granted before a later one was heard.
 type earlierLease struct {
 	until Instant
+	boot  Boot
 	epoch Epoch // that the start knew
 }
 
@@ -82,17 +83,11 @@ func NewLeases(now Instant, term time.Duration, drift float64) *Leases {
 // not while this shard holds a seal, waiting or granted, of a higher slot epoch
 // than the sender knows: the sender must see the newer view first.
 func (l *Leases) Hear(now Instant, from NodeID, boot Boot, epoch Epoch) bool {
-	h := l.heard[from]
-	if boot < h.boot {
+	if boot < l.heard[from].boot {
 		return false
 	}
-	if boot > h.boot {
-		// Most often the earlier start is dead. It is not where its directory
-		// was copied, and may read on until it hears of this one.
-		over := func(e earlierLease) bool { return e.until <= now }
-		l.earlier[from] = append(slices.DeleteFunc(l.earlier[from], over), earlierLease{l.granted[from], h.epoch})
-		h = heardBeat{boot: boot}
-	}
+	l.Started(now, from, boot)
+	h := l.heard[from]
 	h.epoch = max(h.epoch, epoch)
 	l.heard[from] = h
 	if l.term == 0 || now < l.quiet || epoch < l.seals && !mutant.On(mutant.SealedStillGrants) {
@@ -105,27 +100,42 @@ func (l *Leases) Hear(now Instant, from NodeID, boot Boot, epoch Epoch) bool {
 // Sealed notes a seal, when it comes and again when it is granted.
 func (l *Leases) Sealed(epoch Epoch) { l.seals = max(l.seals, epoch) }
 
-// Bound returns the first instant at which a replica at self may promise a
-// ballot of next's, in a slot whose promised owner is the node promised (0 if
+// Started notes a start of a node, by a heartbeat or by a seal of its own. Most often
+// an earlier one is dead by then. It is not where the directory was copied, and may
+// read on until it hears of this one.
+func (l *Leases) Started(now Instant, node NodeID, boot Boot) {
+	h := l.heard[node]
+	if boot <= h.boot {
+		return
+	}
+	over := func(e earlierLease) bool { return e.until <= now }
+	l.earlier[node] = append(slices.DeleteFunc(l.earlier[node], over), earlierLease{l.granted[node], h.boot, h.epoch})
+	l.heard[node] = heardBeat{boot: boot}
+	delete(l.granted, node)
+}
+
+// Bound returns the first instant at which a replica at self may promise the
+// ballot to next, in a slot whose promised owner is the node promised (0 if
 // none). It must be asked when the promise is made, not when the seal came.
-func (l *Leases) Bound(self, promised, next NodeID, epoch Epoch) Instant {
+func (l *Leases) Bound(self, promised, next NodeID, ballot Ballot) Instant {
+	unaware := func(e earlierLease) bool { return e.epoch < ballot.Epoch }
 	switch {
 	case l.term == 0 || promised == 0 || promised == self || mutant.On(mutant.LeaseAtOnce):
 		return 0
 	case promised == next:
-		return l.ofEarlier(promised, maxEpoch)
-	case l.heard[promised].epoch >= epoch:
-		return l.ofEarlier(promised, epoch) // it knows that it is replaced: the release
+		return l.ofEarlier(promised, func(e earlierLease) bool { return e.boot < ballot.Boot })
+	case l.heard[promised].epoch >= ballot.Epoch:
+		return l.ofEarlier(promised, unaware) // it knows that it is replaced: the release
 	}
-	return max(l.granted[promised], l.quiet) // which covers the earlier ones
+	return max(l.granted[promised], l.ofEarlier(promised, unaware), l.quiet)
 }
 
-// ofEarlier returns until when leases last of earlier starts of a node that do not
-// know the epoch.
-func (l *Leases) ofEarlier(node NodeID, epoch Epoch) Instant {
+// ofEarlier returns until when those leases of earlier starts of a node last that
+// count.
+func (l *Leases) ofEarlier(node NodeID, counts func(earlierLease) bool) Instant {
 	var until Instant
 	for _, e := range l.earlier[node] {
-		if e.epoch < epoch {
+		if counts(e) {
 			until = max(until, e.until)
 		}
 	}
@@ -164,7 +174,4 @@ func (l *Leases) HeldUntil(self NodeID, set []NodeID, counts func(NodeID) bool) 
 	return until[len(until)-need]
 }
 
-const (
-	maxInstant = Instant(1<<63 - 1)
-	maxEpoch   = Epoch(1<<64 - 1)
-)
+const maxInstant = Instant(1<<63 - 1)

@@ -36,13 +36,13 @@ func TestLeaseQuiet(t *testing.T) {
 	if l.Hear(end-1, 2, 1, 1) {
 		t.Error("granted while quiet")
 	}
-	if got := l.Bound(1, 2, 3, 9); got != end {
+	if got := l.Bound(1, 2, 3, Ballot{Epoch: 9, Boot: 4}); got != end {
 		t.Errorf("promises another at %d, quiet until %d", got, end)
 	}
-	if got := l.Bound(1, 2, 2, 9); got != 0 {
+	if got := l.Bound(1, 2, 2, Ballot{Epoch: 9, Boot: 4}); got != 0 {
 		t.Errorf("promises the same owner at %d", got)
 	}
-	if got := l.Bound(1, 0, 3, 9); got != 0 {
+	if got := l.Bound(1, 0, 3, Ballot{Epoch: 9, Boot: 4}); got != 0 {
 		t.Errorf("promises at %d where nobody is promised", got)
 	}
 	if !l.Hear(end, 2, 1, 1) {
@@ -55,20 +55,20 @@ func TestLeaseQuiet(t *testing.T) {
 func TestLeaseGrantBounds(t *testing.T) {
 	l, now := leases()
 	l.Hear(now, 2, 1, 5)
-	if got, want := l.Bound(1, 2, 3, 6), now.Add(leaseTerm); got != want {
+	if got, want := l.Bound(1, 2, 3, Ballot{Epoch: 6, Boot: 4}), now.Add(leaseTerm); got != want {
 		t.Errorf("bound %d, want %d", got, want)
 	}
-	if got := l.Bound(1, 4, 3, 6); got > now {
+	if got := l.Bound(1, 4, 3, Ballot{Epoch: 6, Boot: 4}); got > now {
 		t.Errorf("bound %d for an owner that was granted nothing", got)
 	}
-	if got := l.Bound(1, 1, 3, 6); got != 0 {
+	if got := l.Bound(1, 1, 3, Ballot{Epoch: 6, Boot: 4}); got != 0 {
 		t.Errorf("bound %d for what this node itself owned", got)
 	}
 	l.Sealed(6)
 	if l.Hear(now+1, 2, 1, 5) {
 		t.Error("granted to a node that does not know the seal's epoch")
 	}
-	if got, want := l.Bound(1, 2, 3, 6), now.Add(leaseTerm); got != want {
+	if got, want := l.Bound(1, 2, 3, Ballot{Epoch: 6, Boot: 4}), now.Add(leaseTerm); got != want {
 		t.Errorf("bound %d after a heartbeat that was refused, want %d", got, want)
 	}
 	l.Sealed(4)
@@ -86,21 +86,21 @@ func TestLeaseRelease(t *testing.T) {
 	if !l.Hear(now+1, 2, 3, 6) {
 		t.Error("not granted to a node that knows the seal's epoch")
 	}
-	if got := l.Bound(1, 2, 3, 6); got != 0 {
+	if got := l.Bound(1, 2, 3, Ballot{Epoch: 6, Boot: 4}); got != 0 {
 		t.Errorf("bound %d after the release", got)
 	}
 	l.Hear(now+2, 2, 3, 5) // late
-	if got := l.Bound(1, 2, 3, 6); got != 0 {
+	if got := l.Bound(1, 2, 3, Ballot{Epoch: 6, Boot: 4}); got != 0 {
 		t.Errorf("bound %d: a late heartbeat took the release back", got)
 	}
 	if l.Hear(now+3, 2, 2, 9) {
 		t.Error("granted to an earlier boot")
 	}
-	if got := l.Bound(1, 2, 3, 9); got == 0 {
+	if got := l.Bound(1, 2, 3, Ballot{Epoch: 9, Boot: 4}); got == 0 {
 		t.Error("released by an earlier boot")
 	}
 	l.Hear(now+4, 2, 4, 5)
-	if got := l.Bound(1, 2, 3, 6); got == 0 {
+	if got := l.Bound(1, 2, 3, Ballot{Epoch: 6, Boot: 4}); got == 0 {
 		t.Error("the release of an earlier boot counts for the later one")
 	}
 }
@@ -113,19 +113,29 @@ func TestLeaseOfEarlierStart(t *testing.T) {
 	l, now := leases()
 	l.Hear(now, 2, 3, 5)
 	end := now.Add(leaseTerm)
+	if got := l.Bound(1, 2, 2, Ballot{Epoch: 6, Boot: 3}); got != 0 {
+		t.Errorf("the same start waits until %d for its own lease", got)
+	}
+	l.Started(now+5, 2, 4) // by its seal, before any heartbeat
+	if got := l.Bound(1, 2, 2, Ballot{Epoch: 6, Boot: 4}); got != end {
+		t.Errorf("the later start is promised at %d before it was heard, the earlier one's lease ends at %d", got, end)
+	}
+	if l.Hear(now+6, 2, 3, 6) {
+		t.Error("the earlier start is granted another lease")
+	}
 	l.Hear(now+10, 2, 4, 6)
-	if got := l.Bound(1, 2, 2, 6); got != end {
+	if got := l.Bound(1, 2, 2, Ballot{Epoch: 6, Boot: 4}); got != end {
 		t.Errorf("the later start is promised at %d, the earlier one's lease ends at %d", got, end)
 	}
 	l.Hear(now+20, 2, 4, 6)
-	if got := l.Bound(1, 2, 2, 6); got != end {
+	if got := l.Bound(1, 2, 2, Ballot{Epoch: 6, Boot: 4}); got != end {
 		t.Errorf("the later start waits until %d for its own lease", got)
 	}
-	if got := l.Bound(1, 2, 3, 6); got != end {
+	if got := l.Bound(1, 2, 3, Ballot{Epoch: 6, Boot: 4}); got != end {
 		t.Errorf("another is promised at %d, released by the later start alone", got)
 	}
 	l.Hear(now+30, 2, 5, 6)
-	if got := l.Bound(1, 2, 3, 6); got != end {
+	if got := l.Bound(1, 2, 3, Ballot{Epoch: 6, Boot: 4}); got != end {
 		t.Errorf("another is promised at %d, and waits for who knows that he is replaced", got)
 	}
 }
@@ -135,7 +145,7 @@ func TestLeaseOff(t *testing.T) {
 	if l.Hear(10, 2, 1, 1) {
 		t.Error("granted")
 	}
-	if got := l.Bound(1, 2, 3, 6); got != 0 {
+	if got := l.Bound(1, 2, 3, Ballot{Epoch: 6, Boot: 4}); got != 0 {
 		t.Errorf("bound %d", got)
 	}
 }

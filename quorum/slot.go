@@ -315,6 +315,7 @@ func (s *Slot) stepSeal(now Instant, from NodeID, m *Message) {
 		if !mutant.On(mutant.WaitingStillGrants) {
 			s.env.Leases.Sealed(m.Ballot.Epoch)
 		}
+		s.env.Leases.Started(now, from, m.Ballot.Boot)
 		if s.wait.ballot.Less(m.Ballot) {
 			s.wait = waitingSeal{m.Ballot, from, now}
 		}
@@ -325,7 +326,7 @@ func (s *Slot) stepSeal(now Instant, from NodeID, m *Message) {
 // tryPromise promises the waiting seal if no lease is in its way now. (Promise)
 func (s *Slot) tryPromise(now Instant) {
 	w := s.wait
-	if w.ballot.IsZero() || now < s.env.Leases.Bound(s.env.Self, s.promise.Owner, w.owner, w.ballot.Epoch) {
+	if w.ballot.IsZero() || now < s.env.Leases.Bound(s.env.Self, s.promise.Owner, w.owner, w.ballot) {
 		return
 	}
 	s.take(w.ballot, w.owner)

@@ -228,7 +228,7 @@ func (w *world) mayEnd(m *machine, err error) bool {
 func (m *machine) configure(h *script.Header, seeds []string) error {
 	m.conf = mesh.Config{
 		Name: m.name, DataDir: "data", Listen: m.addr, Slots: h.Slots, Replication: h.Replication, Voters: h.Voters,
-		Logger: slog.New(slog.DiscardHandler),
+		Logger: slog.New(slog.DiscardHandler), Shards: 1 + m.w.rng.IntN(3),
 	}
 	if m.w.trace != nil {
 		m.conf.Logger = slog.New(&logHandler{m: m})

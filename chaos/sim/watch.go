@@ -54,8 +54,8 @@ type machineSlot struct {
 }
 
 type actorOn struct {
-	process    int
-	activation core.ActivationID
+	process, shard int
+	activation     core.ActivationID
 }
 
 type activeOwner struct {
@@ -117,7 +117,7 @@ func (o watcher) Shard(index int, s *core.Shard, now quorum.Instant, r *core.Rea
 		}
 	}
 	for i := range r.Turns {
-		o.turn(s, &r.Turns[i])
+		o.turn(index, s, &r.Turns[i])
 	}
 	for _, snapshot := range r.Snapshots {
 		w.step(script.StepSnapshot, p.m.name, w.nameOf(snapshot.Node))
@@ -257,9 +257,9 @@ func (w *world) copied(p *process, next activeOwner) bool {
 }
 
 // turn checks that turns of one activation grow.
-func (o watcher) turn(s *core.Shard, t *core.TurnStart) {
+func (o watcher) turn(index int, s *core.Shard, t *core.TurnStart) {
 	w := o.p.w
-	key := actorOn{o.p.id, t.Activation}
+	key := actorOn{o.p.id, index, t.Activation}
 	if last := w.facts.turns[key]; t.Fence.Turn <= last {
 		w.broken("%s: turn %d of %s begins after turn %d", o.p.m.name, t.Fence.Turn, t.Call.Actor, last)
 	}

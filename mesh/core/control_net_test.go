@@ -385,7 +385,7 @@ func (n *controlNet) promise(owner *controlNode, id quorum.NodeID, slot quorum.S
 		}
 		s := &r.slots[slot]
 		r.leases.Sealed(quorum.Epoch(epoch))
-		if s.epoch > epoch || n.now < r.leases.Bound(r.id, s.promised, owner.id, quorum.Epoch(epoch)) {
+		if s.epoch > epoch || n.now < r.leases.Bound(r.id, s.promised, owner.id, quorum.Ballot{Epoch: quorum.Epoch(epoch), Boot: owner.boot}) {
 			return false
 		}
 		s.promised, s.epoch = owner.id, epoch

@@ -136,7 +136,7 @@ func (c *Control) chooseTargets(now quorum.Instant) {
 			// Who is Down has been found so by those who listened; to begin to
 			// listen is no sign of life.
 			m, _ := v.Member(ring.NodeID(p.id))
-			p.wanted, p.silent, p.heard = wanted, m.State == ring.Down, now
+			p.wanted, p.silent, p.heard = wanted, wanted && m.State == ring.Down, now
 		}
 	}
 }
