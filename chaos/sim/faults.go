@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -131,11 +132,30 @@ func (w *world) begin(f *script.Fault, h handover) {
 	undo := w.inject(f, sides)
 	w.count("fault " + strings.TrimSpace(string(f.Verb)+" "+string(f.Mode)))
 	w.bands = append(w.bands, band)
-	w.after(band.End-band.Begin, evFault, nil, func() {
-		for _, u := range undo {
-			u()
-		}
-	})
+	if len(undo) > 0 {
+		l := &lasting{w: w, band: len(w.bands) - 1, undo: undo}
+		w.lasting = append(w.lasting, l)
+		w.after(band.End-band.Begin, evFault, nil, l.end)
+	}
+}
+
+// lasting is a fault that has an end: when its time is over, or with a calm.
+type lasting struct {
+	w    *world
+	band int // its place in world.bands
+	undo []func()
+	over bool
+}
+
+func (l *lasting) end() {
+	if l.over {
+		return
+	}
+	l.over = true
+	l.w.bands[l.band].End = l.w.since()
+	for _, u := range l.undo {
+		u()
+	}
 }
 
 // inject does what a fault does, and returns what undoes it.
@@ -146,8 +166,12 @@ func (w *world) inject(f *script.Fault, sides [][]string) (undo []func()) {
 	case script.LinkFault:
 		return w.impair(f, sides)
 	case script.Heal:
-		clear(w.net.cuts)
-		w.net.links = nil
+		w.net.cuts, w.net.links = nil, nil
+		return nil
+	case script.Calm:
+		for _, l := range w.lasting {
+			l.end()
+		}
 		return nil
 	}
 	for _, side := range sides {
@@ -164,23 +188,15 @@ func (w *world) inject(f *script.Fault, sides [][]string) (undo []func()) {
 
 // cut is in the way of some directions until it is undone.
 func (w *world) cut(f *script.Fault, sides [][]string) []func() {
-	var routes [][2]int
+	c := &cut{map[[2]int]bool{}}
 	for _, pair := range f.Pairs(sides) {
 		from, to := w.machine(pair.From), w.machine(pair.To)
 		if from != nil && to != nil {
-			routes = append(routes, [2]int{from.index, to.index})
+			c.routes[[2]int{from.index, to.index}] = true
 		}
 	}
-	for _, r := range routes {
-		w.net.cuts[r]++
-	}
-	return []func(){func() {
-		for _, r := range routes {
-			if w.net.cuts[r] > 0 { // else all was healed meanwhile
-				w.net.cuts[r]--
-			}
-		}
-	}}
+	w.net.cuts = append(w.net.cuts, c)
+	return []func(){func() { w.net.cuts = slices.DeleteFunc(w.net.cuts, func(o *cut) bool { return o == c }) }}
 }
 
 func (w *world) impair(f *script.Fault, sides [][]string) []func() {
@@ -209,8 +225,14 @@ func (w *world) impair(f *script.Fault, sides [][]string) []func() {
 func (w *world) injectInto(f *script.Fault, m *machine) (undo func()) {
 	switch f.Verb {
 	case script.Kill, script.PowerLoss:
+		p := m.process
 		w.crashSoon(m)
-		return m.start
+		return func() {
+			if m.process == p { // it has not come to it yet
+				m.crash()
+			}
+			m.start()
+		}
 	case script.Pause:
 		if p := m.process; p != nil {
 			d := f.Over(w.since(), w.limit) - w.since()
@@ -237,7 +259,6 @@ func (w *world) injectInto(f *script.Fault, m *machine) (undo func()) {
 		return w.clone(m)
 	case script.Leave, script.Drain:
 		w.retire(f, m)
-	case script.Calm:
 	}
 	return nil
 }

@@ -199,7 +199,10 @@ func (w *world) retire(f *script.Fault, m *machine) {
 		if m.process == p {
 			m.crash()
 		}
-		if f.Verb == script.Drain {
+		if err != nil {
+			w.count("retirement given up")
+		}
+		if !m.left {
 			w.after(w.between(0, time.Second), evFault, nil, m.start)
 		}
 	})

@@ -16,6 +16,7 @@ import (
 	"actormesh/chaos/workload"
 	"actormesh/local"
 	"actormesh/mesh"
+	"actormesh/mesh/core"
 	"actormesh/quorum"
 )
 
@@ -133,6 +134,9 @@ func (m *machine) exit(p *process, err error) {
 	p.end()
 	m.w.gone(p)
 	m.disk.disk = m.disk.disk.Clone() // what it held open is let go
+	if errors.Is(err, core.ErrLeft) {
+		m.left, m.wanted = true, false
+	}
 	if m.wanted && err != nil && strings.Contains(err.Error(), "wipe") {
 		// The operator does what the error says.
 		m.w.count("directory wiped")

@@ -18,7 +18,7 @@ import (
 // at all.
 type network struct {
 	ports map[string]*port // by address
-	cuts  map[[2]int]int   // by machines, from and to: how many faults are in the way
+	cuts  []*cut
 	links []*linkFault
 }
 
@@ -29,8 +29,14 @@ type linkFault struct {
 	busy  map[[2]int]time.Duration
 }
 
-func (n *network) init() {
-	n.ports, n.cuts = map[string]*port{}, map[[2]int]int{}
+// cut is in the way of some directions.
+type cut struct{ routes map[[2]int]bool } // by machines, from and to
+
+func (n *network) init() { n.ports = map[string]*port{} }
+
+// isCut reports whether nothing gets through in a direction.
+func (n *network) isCut(route [2]int) bool {
+	return slices.ContainsFunc(n.cuts, func(c *cut) bool { return c.routes[route] })
 }
 
 // The times of the network. A connection from which nothing comes is lost after
@@ -118,7 +124,7 @@ func (t *port) travel(addr string, size int, stream bool, arrive func(to *port))
 		return
 	}
 	route := t.route(to)
-	if w.net.cuts[route] > 0 {
+	if w.net.isCut(route) {
 		w.count("message cut")
 		return
 	}
@@ -128,7 +134,7 @@ func (t *port) travel(addr string, size int, stream bool, arrive func(to *port))
 			to := w.net.at(addr)
 			switch {
 			case to == nil:
-			case w.net.cuts[t.route(to)] > 0:
+			case w.net.isCut(t.route(to)):
 				w.count("message cut")
 			default:
 				w.note(uint64(size))
@@ -245,13 +251,11 @@ func (t *port) SendBeat(to quorum.NodeID, b transport.Beat) error {
 
 // Call implements mesh.Network.
 func (t *port) Call(ctx context.Context, to quorum.NodeID, c *transport.Call) (*transport.Reply, error) {
-	w := t.p.w
 	p, ok := t.peers[to]
 	if !ok {
 		return nil, fmt.Errorf("%w: %w", transport.ErrNotSent, transport.ErrNoPeer)
 	}
-	at := w.net.at(p.addr)
-	if at == nil || w.net.cuts[t.route(at)] > 0 || w.net.cuts[at.route(t)] > 0 {
+	if !t.connected(to, p.addr) {
 		t.await(ctx, dialTimeout, nil)
 		return nil, fmt.Errorf("%w: %w", transport.ErrNotSent, transport.ErrUnreachable)
 	}
@@ -279,6 +283,17 @@ func (t *port) Call(ctx context.Context, to quorum.NodeID, c *transport.Call) (*
 	return reply, nil
 }
 
+// connected reports whether a call can be written to a peer: on a connection that is
+// thought to be there, though nothing may get through any more, or on a new one.
+func (t *port) connected(id quorum.NodeID, addr string) bool {
+	n := &t.p.w.net
+	if c := t.heard[id]; c != nil && t.p.w.time-c.at <= idleTimeout {
+		return true
+	}
+	at := n.at(addr)
+	return at != nil && !n.isCut(t.route(at)) && !n.isCut(at.route(t))
+}
+
 // await waits for done, for the end of ctx, or for a while.
 func (t *port) await(ctx context.Context, d time.Duration, done <-chan struct{}) {
 	t.p.Wait(t.p.About().Add(d), done, ctx.Done(), nil)
@@ -288,7 +303,7 @@ func (t *port) await(ctx context.Context, d time.Duration, done <-chan struct{})
 func (t *port) Ask(ctx context.Context, addr string, c transport.Control) (transport.Control, error) {
 	w := t.p.w
 	at := w.net.at(addr)
-	if at == nil || w.net.cuts[t.route(at)] > 0 || w.net.cuts[at.route(t)] > 0 {
+	if at == nil || w.net.isCut(t.route(at)) || w.net.isCut(at.route(t)) {
 		t.await(ctx, dialTimeout, nil)
 		return transport.Control{}, transport.ErrUnreachable
 	}

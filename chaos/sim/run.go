@@ -6,6 +6,7 @@ import (
 
 	"actormesh/chaos/script"
 	"actormesh/chaos/workload"
+	"actormesh/ring"
 )
 
 // Options say how a plan is run.
@@ -135,8 +136,46 @@ func (w *world) live(plan *script.Plan, o Options) {
 	}
 	w.calm = true
 	w.run(w.time + quietTime)
+	w.checkHealth()
 	w.readFinals(plan, w.time+finalTime)
 	w.run(w.time + finalTime + time.Second)
+}
+
+// checkHealth looks whether the mesh is well: all that should run is, as the newest
+// view knows, and every slot is where it should be.
+func (w *world) checkHealth() {
+	v := w.facts.newest
+	if v == nil || len(w.findings) > 0 {
+		return
+	}
+	up := 0
+	for _, m := range w.machines {
+		if !m.wanted || m.left {
+			continue
+		}
+		p := m.process
+		if p == nil || p.node == nil {
+			w.broken("%s does not serve, and nothing is in its way", m.name)
+			return
+		}
+		member, ok := v.Member(ring.NodeID(p.port.conf.Self))
+		switch {
+		case !ok || member.State != ring.Up:
+			w.broken("%s serves, and the view of epoch %d has it %v", m.name, v.Epoch, member.State)
+		case p.view == nil || p.view.view.Epoch != v.Epoch:
+			w.broken("%s has not heard of the view of epoch %d", m.name, v.Epoch)
+		}
+		up++
+	}
+	for i := range v.Slots {
+		row := &v.Slots[i]
+		if owner, _ := v.Member(row.Owner()); owner.State != ring.Up {
+			w.broken("slot %d is owned by %s, which is %v", i, owner.Name, owner.State)
+		}
+		if len(row.Replicas) < min(up, v.Replication) || len(row.From) > 0 {
+			w.broken("slot %d has %d replicas and %d earlier sets, with %d nodes up", i, len(row.Replicas), len(row.From), up)
+		}
+	}
 }
 
 // quietTime is how long what was sent last may be under way.

@@ -58,7 +58,7 @@ func wildText(rng *rand.Rand) string {
 	} else {
 		line("slots %d\nset fold-records %s", 4<<rng.IntN(3), pick("2", "4", "8", "64"))
 	}
-	line("time 40s\nsettle 12s")
+	line("time 40s\nsettle 16s")
 	line("set idle-timeout %s", pick("1s", "5s", "60s"))
 	line("set dead-grace %s", pick("2s", "5s", "60s"))
 	for _, w := range []string{
@@ -83,6 +83,6 @@ func wildText(rng *rand.Rand) string {
 	rng.Shuffle(len(faults), func(i, j int) { faults[i], faults[j] = faults[j], faults[i] })
 	gap := pick("300ms..2s", "1s..4s", "2s..8s")
 	line("random every %s for 200ms..%s from 1s until 30s of %s", gap, pick("1s", "3s", "10s"), strings.Join(faults[:4+rng.IntN(8)], ", "))
-	line("check recovery 12s")
+	line("check recovery 10s")
 	return b.String()
 }

@@ -29,9 +29,10 @@ type world struct {
 	facts      facts
 	waiting    []armed         // faults that wait for a step of a handover
 	bands      []workload.Band // what was done
-	limit      time.Duration   // when faults are over
-	calm       bool            // no faults any more
-	blame      map[int]bool    // machines whose processes may end by themselves
+	lasting    []*lasting
+	limit      time.Duration // when faults are over
+	calm       bool          // no faults any more
+	blame      map[int]bool  // machines whose processes may end by themselves
 	clonesMade bool
 	clocksOff  bool // a clock was past the bound: only writes are safe
 	disks      disk.Counts

@@ -40,6 +40,7 @@ type joining struct {
 type retiring struct {
 	yield   yielding
 	state   ring.MemberState // what the view is to say: Up, Draining or Leaving
+	asked   bool             // in this life of the process: somebody waits for the end
 	removed bool             // the view has this node no more
 	at      quorum.Instant
 }
@@ -321,6 +322,7 @@ func (c *Control) Drain(now quorum.Instant) { c.retireAs(now, ring.Draining) }
 func (c *Control) Leave(now quorum.Instant) { c.retireAs(now, ring.Leaving) }
 
 func (c *Control) retireAs(now quorum.Instant, state ring.MemberState) {
+	c.retire.asked = true
 	if state > c.retire.state {
 		c.retire.state, c.out.Retired = state, false // of less that was asked before, it may have been done
 	}
@@ -343,7 +345,7 @@ func (c *Control) tickRetire(now quorum.Instant) {
 	r.at = now.Add(retirePeriod)
 	switch {
 	case r.removed && !c.register.StoredByMajority():
-	case r.removed && r.state == ring.Leaving:
+	case r.removed && r.state == ring.Leaving && r.asked:
 		c.out.Retired = true
 	case r.removed:
 		c.stop(ErrLeft)

@@ -598,3 +598,22 @@ func TestJoinAsksWhoIsBehind(t *testing.T) {
 		t.Errorf("n4 has stopped: %v", joiner.stop)
 	}
 }
+
+// TestLeavingGoesOnAfterRestart has a node start anew while it leaves. It goes on
+// leaving, and when it is done it stops: nobody is there to be told.
+func TestLeavingGoesOnAfterRestart(t *testing.T) {
+	n := founded(t, 44, 4)
+	leaver := n.node(4)
+	leaver.do(func(c *Control) { c.Leave(n.now) })
+	n.until(3*time.Second, "the view has it leaving", func() bool {
+		m, _ := n.newest().Member(4)
+		return m.State == ring.Leaving
+	})
+	leaver.kill()
+	n.run(20 * time.Millisecond)
+	leaver.start()
+	n.until(10*time.Second, "it stops", func() bool { return leaver.c == nil })
+	if !errors.Is(leaver.stop, ErrLeft) {
+		t.Errorf("it stops with: %v", leaver.stop)
+	}
+}
