@@ -182,10 +182,10 @@ func (w *world) retire(f *script.Fault, m *machine) {
 		return
 	}
 	m.wanted = false
-	w.blame[m.index] = true
 	p.begin(func() {
 		retire := p.node.Drain
 		if f.Verb == script.Leave {
+			m.leaving = true
 			retire = p.node.Leave
 		}
 		ctx, cancel := p.WithDeadline(context.Background(), p.About().Add(20*time.Second))

@@ -34,6 +34,7 @@ type machine struct {
 	process *process // nil while none runs
 	lives   int
 	wanted  bool // that a process runs
+	leaving bool // it was told to, once
 	left    bool // the mesh, for good
 	torn    bool // crashes come in the middle of a sync
 }
@@ -100,7 +101,7 @@ func (m *machine) setRate(rate float64) {
 
 // start starts a process on the machine, unless one runs.
 func (m *machine) start() {
-	if m.process != nil {
+	if m.process != nil || m.left {
 		return
 	}
 	w := m.w
@@ -128,13 +129,13 @@ func (m *machine) exit(p *process, err error) {
 	w.tracef("%s: ends by itself: %v", m.name, err)
 	w.count("process ended")
 	m.process = nil
-	if err != nil && !m.w.mayEnd(m, err) {
-		m.w.broken("%s ended by itself: %v", m.name, err)
+	if !w.mayEnd(m, err) {
+		w.broken("%s ended by itself: %v", m.name, err)
 	}
 	p.end()
 	m.w.gone(p)
 	m.disk.disk = m.disk.disk.Clone() // what it held open is let go
-	if errors.Is(err, core.ErrLeft) {
+	if m.hasLeft(err) {
 		m.left, m.wanted = true, false
 	}
 	if m.wanted && err != nil && strings.Contains(err.Error(), "wipe") {
@@ -225,7 +226,12 @@ func (e entropy) Read(b []byte) (int, error) {
 // mayEnd reports whether a process may end by itself: not without a cause that the
 // run has given it.
 func (w *world) mayEnd(m *machine, err error) bool {
-	return w.blame[m.index] || w.clonesMade && errors.Is(err, mesh.ErrUsage)
+	return err != nil && w.blame[m.index] || w.clonesMade && errors.Is(err, mesh.ErrUsage) || m.hasLeft(err)
+}
+
+// hasLeft reports whether a process ended because its node has left, as it was told.
+func (m *machine) hasLeft(err error) bool {
+	return m.leaving && (errors.Is(err, core.ErrLeft) || errors.Is(err, mesh.ErrUsage))
 }
 
 // configure makes the machines' configuration from a plan's header.
