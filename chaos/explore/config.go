@@ -96,7 +96,7 @@ func registerConfigs() []Config {
 		{"register-writes", "view register: 3 voters, a and b propose, writes end in steps of their own", 0,
 			&viewRegister{size: 3, voters: abc, choices: duel, epochs: 2, rounds: 1, async: true}, 0},
 		{"register-lost-writes", "view register: 3 voters, a proposes, a restart loses the write under way", 0,
-			&viewRegister{size: 3, voters: abc, choices: duel[:1], epochs: 2, rounds: 2, async: true, crashes: 1, victims: abc, ticks: 1}, 0},
+			&viewRegister{size: 3, voters: abc, choices: duel[:1], epochs: 2, rounds: 2, async: true, crashes: 1, victims: abc, ticks: 1}, 4_000_000},
 		{"register-lossy", "view register: 3 voters, a and b propose, at most 3 messages in flight", 3,
 			&viewRegister{size: 3, voters: abc, choices: duel, epochs: 2, rounds: 1, ticks: 1}, 0},
 		{"voters", "view register: a proposes the voters bcd instead of abc, then d proposes once more", 0,

@@ -309,10 +309,10 @@ func (m *registerMachine) promised(n quorum.Number) string {
 	return ""
 }
 
-// voted notes the proposer's acceptance of its own proposal, which takes no
-// message.
+// voted notes what is accepted on the disk, also by a proposer, whose acceptance
+// of its own proposal takes no message.
 func (m *registerMachine) voted(out *effects) {
-	if n := m.disk.Accepted; n.Node == m.id && n.Boot == m.boot {
+	if n := m.disk.Accepted; !n.IsZero() {
 		out.facts = append(out.facts, acceptedFact(m.disk.View.Version, n, m.id))
 	}
 }
@@ -434,11 +434,13 @@ func (c *viewRegister) checkLearned(v *quorum.Decree, facts []any, i int) string
 	return fmt.Sprintf("Chain: no majority of %s accepted %s", decreeText(base), decreeText(v))
 }
 
-// votes counts the voters of base that have accepted the number.
+// votes counts the voters of base that have accepted the number. That its
+// proposer has is seen on the proposer's disk only; a higher acceptance there may
+// have come with the same write, and stands for it.
 func votes(facts []any, base *quorum.Decree, n quorum.Number) int {
 	var by []quorum.NodeID
 	for _, f := range facts {
-		if f, ok := f.(accepted); ok && f.base == base.Version && f.number == n && base.IsVoter(f.by) && !slices.Contains(by, f.by) {
+		if f, ok := f.(accepted); ok && f.base == base.Version && (f.number == n || f.by == n.Node && f.number.Compare(n) > 0) && base.IsVoter(f.by) && !slices.Contains(by, f.by) {
 			by = append(by, f.by)
 		}
 	}
