@@ -61,7 +61,7 @@ func TestMutants(t *testing.T) {
 		t.Skip("it takes long")
 	}
 	for _, c := range Mutants() {
-		r := c.Run(Limits{States: 400_000}, nil)
+		r := c.Run(Limits{States: 600_000}, nil)
 		if r.Violation == nil {
 			t.Errorf("%s: nothing found in %d states", c.Name, r.Distinct)
 			continue
