@@ -135,17 +135,27 @@ func (p *planner) spreadVoters(voters []NodeID) []NodeID {
 }
 
 // chooseCoordinator names the proposer; but one that drains or leaves names the
-// first healthy voter, if there is one, and then gives up its vote.
+// first healthy voter, or the first that is up at least: a flapping one is
+// better than none, for whoever drains waits for it. Then it gives up its vote.
 func (p *planner) chooseCoordinator() {
 	p.next.Coordinator = p.in.Coordinator
 	if state := p.state(p.in.Coordinator); state != Draining && state != Leaving {
 		return
 	}
-	heir := slices.IndexFunc(p.next.Voters, func(id NodeID) bool {
+	heir := NodeID(0)
+	for _, id := range p.next.Voters {
 		m, _ := p.next.Member(id)
-		return p.healthy(&m)
-	})
-	if heir >= 0 {
-		p.next.Coordinator = p.next.Voters[heir]
+		if p.healthy(&m) {
+			heir = id
+			break
+		}
+		if heir == 0 && m.State == Up && !p.dead(id) {
+			heir = id
+		}
 	}
+	if heir == 0 {
+		p.wait("no other voter is up to coordinate")
+		return
+	}
+	p.next.Coordinator = heir
 }

@@ -3,6 +3,7 @@ package ring
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -81,6 +82,21 @@ func TestCoordinator(t *testing.T) {
 	m.State = Leaving
 	if next := mustNext(t, v, Input{Coordinator: 1, Joins: []Member{m}, Dead: ids(2)}); next.Coordinator != 3 {
 		t.Errorf("after one that leaves, %s coordinates", next.Coordinator)
+	}
+	m.State = Draining
+	unsteady := Input{Coordinator: 1, Joins: []Member{m}, Dead: ids(2), Unsteady: ids(3, 4)}
+	if next := mustNext(t, v, unsteady); next.Coordinator != 5 {
+		t.Errorf("before two unsteady ones, %s coordinates", next.Coordinator)
+	}
+	// An unsteady one is better than one that waits for somebody to take over.
+	unsteady.Unsteady = ids(3, 4, 5)
+	if next := mustNext(t, v, unsteady); next.Coordinator != 3 {
+		t.Errorf("after one that drains, %s coordinates", next.Coordinator)
+	}
+	unsteady.Dead = ids(2, 3, 4, 5)
+	next := mustNext(t, v, unsteady)
+	if step := Plan(next, unsteady); next.Coordinator != 1 || !strings.Contains(step.Waiting, "no other voter") {
+		t.Errorf("with nobody else up, %s coordinates, waiting %q", next.Coordinator, step.Waiting)
 	}
 	alone := quickView(1, 8, 3)
 	m = alone.Members[0]

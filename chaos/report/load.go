@@ -18,13 +18,14 @@ type rest struct {
 	Replay string           `json:"replay"`
 	Bands  []workload.Band  `json:"bands"`
 	Saw    map[string]int   `json:"saw"`
+	SawAll bool             `json:"saw_all"`
 	Finals []workload.Final `json:"finals"`
 }
 
 func (r *Report) writeRest(w io.Writer) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "\t")
-	return e.Encode(rest{r.Name, r.Engine.String(), r.Replay, r.Run.Bands, r.Run.Saw, r.Run.Finals})
+	return e.Encode(rest{r.Name, r.Engine.String(), r.Replay, r.Run.Bands, r.Run.Saw, r.Run.SawAll, r.Run.Finals})
 }
 
 // Load reads a report that Save has written, and checks its run again. What the
@@ -55,7 +56,7 @@ func Load(dir string) (*Report, error) {
 		return nil, fmt.Errorf("run.json: %w", err)
 	}
 	run := &workload.Run{
-		Plan: script.Expand(s, s.Seed), History: history, Finals: more.Finals, Bands: more.Bands, Saw: more.Saw,
+		Plan: script.Expand(s, s.Seed), History: history, Finals: more.Finals, Bands: more.Bands, Saw: more.Saw, SawAll: more.SawAll,
 	}
 	return &Report{Name: more.Name, Engine: engine, Run: run, Replay: more.Replay, Findings: workload.Check(run)}, nil
 }

@@ -60,7 +60,7 @@ func Run(plan *script.Plan, o Options) (*Result, error) {
 		w.live(plan, o)
 	}
 	r := &Result{
-		Run:  workload.Run{Plan: plan, History: w.history, Bands: w.bands, Saw: w.saw()},
+		Run:  workload.Run{Plan: plan, History: w.history, Bands: w.bands, Saw: w.saw(), SawAll: true},
 		Seed: o.Seed, Hash: w.hash, Events: w.events, Virtual: w.time,
 	}
 	for _, text := range w.findings {

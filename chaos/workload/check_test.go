@@ -193,6 +193,7 @@ var violations = []violation{
 	}},
 	{"too few kills", "minimums", "0 kill, 1 at least", func(t *testing.T, r *Run) { r.Bands = nil }},
 	{"what the engine never saw", "minimums", "0 moves", func(t *testing.T, r *Run) { r.Saw["moves"] = 0 }},
+	{"what an engine that sees all has no word of", "minimums", "0 moves", func(t *testing.T, r *Run) { r.Saw, r.SawAll = nil, true }},
 }
 
 // Each broken promise is found, by the check that is there for it.

@@ -219,6 +219,7 @@ func (c *checker) minimums() {
 			continue
 		}
 		got, counted := c.run.Saw[check.What]
+		counted = counted || c.run.SawAll
 		if !check.Saw {
 			got, counted = c.count(check.What), true
 		}

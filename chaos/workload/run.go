@@ -16,6 +16,7 @@ type Run struct {
 	Finals  []Final        // of each of Actors, read when the run was over
 	Bands   []Band         // what was done to the mesh
 	Saw     map[string]int // what the engine has counted
+	SawAll  bool           // the engine counts whatever there is: what is not in Saw did not happen
 }
 
 // Final is the last state of an actor.
