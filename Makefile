@@ -40,6 +40,13 @@ searches:
 e2e:
 	$(GO) test -count=1 -timeout 10m $(E2E)
 
+# chaos runs every script that real processes can be hurt by without root, in about
+# a quarter of an hour. JOBS=n at a time; one run has five processes or so, which
+# are mostly idle.
+.PHONY: chaos
+chaos: build
+	./$(BIN)/meshnode chaos run all --on local --jobs $(or $(JOBS),2) --report $(BIN)/chaos
+
 # failover prints how long the actors of a killed owner are away.
 failover: build
 	$(GO) run ./chaos/failover --meshnode ./$(BIN)/meshnode

@@ -207,6 +207,15 @@ func (f *Fault) engines() Engine {
 	return can
 }
 
+// Engines returns the engines that can do all of the plan's faults.
+func (p *Plan) Engines() Engine {
+	can := everywhere
+	for i := range p.Faults {
+		can &= p.Faults[i].engines()
+	}
+	return can
+}
+
 // CheckEngine returns an error, with the line and the engines that could, if the
 // engine cannot do a fault of the plan.
 func (p *Plan) CheckEngine(e Engine) error {

@@ -70,27 +70,37 @@ func firstSentence(text string) string {
 type chaosOptions struct {
 	on    string
 	seed  uint64
+	jobs  int
 	dir   string
 	trace bool
 }
 
+// allScripts is the word for all scripts of the program that the engine can run.
+const allScripts = "all"
+
 func (a *app) chaosRunCommand() *cobra.Command {
 	var o chaosOptions
 	cmd := &cobra.Command{
-		Use:   "run SCRIPT [--on sim|local] [--seed N] [--report DIR]",
-		Short: "Run a script, and say what it has shown",
-		Long: `Run a script: one that "chaos list" names, or a file. What it leaves to chance is
-drawn from the seed; on sim, all of the run is, and so the same seed gives the same
-run, event by event. The exit code is 1 if the mesh has broken a promise.`,
-		Args: cobra.ExactArgs(1),
+		Use:   "run SCRIPT... | all [--on sim|local] [--seed N] [--jobs N] [--report DIR]",
+		Short: "Run scripts, and say what they have shown",
+		Long: `Run scripts: those that "chaos list" names, or files. What a script leaves to chance
+is drawn from the seed; on sim, all of the run is, and so the same seed gives the same
+run, event by event.
+
+Several scripts are run a few at a time, and end in a table; "all" are those of the
+program. Of these, what the engine cannot do is listed and not run.
+
+The exit code is 1 if the mesh has broken a promise in any of them.`,
+		Args: cobra.MinimumNArgs(1),
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringVar(&o.on, "on", "sim", "the engine: sim, whole nodes in one goroutine and virtual time; local, processes")
 	f.Uint64Var(&o.seed, "seed", 0, "what chance is drawn from (default the script's, or 1)")
-	f.StringVar(&o.dir, "report", "", "write the report into this directory: verdict, timeline, plan, history")
+	f.IntVar(&o.jobs, "jobs", 0, "how many of several scripts run at a time (default one a core)")
+	f.StringVar(&o.dir, "report", "", "write the report into this directory: verdict, timeline, plan, history; of several, one below it for each")
 	f.BoolVar(&o.trace, "trace", false, "with sim: print what happens, with its virtual time")
-	cmd.RunE = a.do(func(cmd *cobra.Command, args []string) error { return a.runChaos(args[0], &o) })
+	cmd.RunE = a.do(func(cmd *cobra.Command, args []string) error { return a.runChaos(args, &o) })
 	return cmd
 }
 
@@ -113,36 +123,39 @@ func readScript(word string) (string, *script.Script, error) {
 	return name, s, nil
 }
 
-func (a *app) runChaos(word string, o *chaosOptions) error {
+// planned returns what a script and a seed make, and a report to be filled in.
+func planned(word string, engine script.Engine, seed uint64) (*script.Plan, *report.Report, error) {
 	name, s, err := readScript(word)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
+	for _, other := range []uint64{s.Seed, 1} {
+		if seed == 0 {
+			seed = other
+		}
+	}
+	replay := fmt.Sprintf("meshnode chaos run %s --on %v --seed %d", word, engine, seed)
+	return script.Expand(s, seed), &report.Report{Name: name, Engine: engine, Replay: replay}, nil
+}
+
+func (a *app) runChaos(words []string, o *chaosOptions) error {
 	engine, err := script.ParseEngine(o.on)
 	if err != nil {
 		return fmt.Errorf("%w: %w", mesh.ErrUsage, err)
 	}
-	for _, seed := range []uint64{s.Seed, 1} {
-		if o.seed == 0 {
-			o.seed = seed
-		}
+	ctx, cancel := a.interruptible()
+	defer cancel()
+	if len(words) > 1 || words[0] == allScripts {
+		return a.runSeveral(ctx, words, engine, o)
 	}
-	r := &report.Report{
-		Name: name, Engine: engine, Replay: fmt.Sprintf("meshnode chaos run %s --on %v --seed %d", word, engine, o.seed),
+	plan, r, err := planned(words[0], engine, o.seed)
+	if err != nil {
+		return err
 	}
-	plan := script.Expand(s, o.seed)
 	if err := plan.CheckEngine(engine); err != nil {
 		return fmt.Errorf("%w: %w", mesh.ErrUsage, err)
 	}
-	var last string
-	switch engine {
-	case script.Sim:
-		last, err = a.runSim(plan, o, r)
-	case script.Local:
-		last, err = a.runLocal(plan, r)
-	default:
-		err = fmt.Errorf("%w: this program has no engine %v", mesh.ErrUsage, engine)
-	}
+	last, err := a.runPlan(ctx, plan, r, o)
 	if err != nil {
 		return err
 	}
@@ -158,14 +171,39 @@ func (a *app) runChaos(word string, o *chaosOptions) error {
 		fmt.Fprintf(a.stdout, "report: %s in %s\n", strings.Join(files, " "), o.dir)
 	}
 	if !r.Passed() {
-		return fmt.Errorf("script %s, seed %d: the mesh has broken a promise", name, o.seed)
+		return fmt.Errorf("script %s, seed %d: the mesh has broken a promise", r.Name, plan.Seed)
 	}
 	return nil
 }
 
+// interruptible returns a context that a signal ends.
+func (a *app) interruptible() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	go func() {
+		select {
+		case s := <-a.signals:
+			cancel(fmt.Errorf("ended by a signal: %v", s))
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
+
+// runPlan runs a plan on the report's engine, fills in the report, and returns
+// what else is to be said of the run.
+func (a *app) runPlan(ctx context.Context, plan *script.Plan, r *report.Report, o *chaosOptions) (string, error) {
+	switch r.Engine {
+	case script.Sim:
+		return a.runSim(plan, o, r)
+	case script.Local:
+		return a.runLocal(ctx, plan, r)
+	}
+	return "", fmt.Errorf("%w: this program has no engine %v", mesh.ErrUsage, r.Engine)
+}
+
 // runSim runs a plan in the simulator, and returns what is to be said of the run.
 func (a *app) runSim(plan *script.Plan, o *chaosOptions, r *report.Report) (string, error) {
-	options := sim.Options{Seed: o.seed}
+	options := sim.Options{Seed: plan.Seed}
 	if o.trace {
 		options.Trace = func(format string, args ...any) { fmt.Fprintf(a.stdout, format+"\n", args...) }
 	}
@@ -179,21 +217,14 @@ func (a *app) runSim(plan *script.Plan, o *chaosOptions, r *report.Report) (stri
 
 // runLocal runs a plan on processes of this program. What they leave is kept if
 // the mesh has broken a promise.
-func (a *app) runLocal(plan *script.Plan, r *report.Report) (string, error) {
+func (a *app) runLocal(ctx context.Context, plan *script.Plan, r *report.Report) (string, error) {
 	dir, err := os.MkdirTemp("", "meshnode-chaos-")
 	if err != nil {
 		return "", err
 	}
-	ctx, cancel := context.WithCancelCause(context.Background())
-	defer cancel(nil)
-	go func() {
-		select {
-		case s := <-a.signals:
-			cancel(fmt.Errorf("ended by a signal: %v", s))
-		case <-ctx.Done():
-		}
-	}()
-	fmt.Fprintf(a.stderr, "running for %v, on processes of this program in %s\n", plan.Length(), dir)
+	a.saying.Lock()
+	fmt.Fprintf(a.stderr, "%s runs for %v, on processes of this program in %s\n", r.Name, plan.Length(), dir)
+	a.saying.Unlock()
 	result, err := local.Run(ctx, plan, local.Options{Binary: a.executable, Args: []string{"--chaos"}, Dir: dir})
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause

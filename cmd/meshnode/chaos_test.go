@@ -53,7 +53,11 @@ func TestChaosRunUsage(t *testing.T) {
 		{"chaos run " + file, "line 1"},
 		{"chaos run halves --on steam", "no engine"},
 		{"chaos run halves --on netns", "has no engine"},
-		{"chaos run bit-flip --on local", "takes one of: sim"},
+		{"chaos run clock-drift --on local", "takes one of: sim"},
+		{"chaos run halves clock-drift --on local", "script clock-drift: line"},
+		{"chaos run halves halves", "two scripts halves"},
+		{"chaos run halves peace", "no script"},
+		{"chaos run halves loss --trace", "one script"},
 	} {
 		r := newRig()
 		if code := r.run(strings.Fields(test.args)...); code != exitUsage || !strings.Contains(r.err.String(), test.want) {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -39,6 +40,8 @@ type app struct {
 	start func(context.Context, mesh.Config) (node, error)
 
 	running bool // the command line was in order, and a command has begun
+
+	saying sync.Mutex // held by what speaks where several speak at a time
 }
 
 const quietBuffers = "QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING"
