@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -34,6 +35,11 @@ func NewClient(connections int, conf *tls.Config) *Client {
 		c.scheme = "https://"
 	}
 	return c
+}
+
+// DialBy has the client open its connections with dial.
+func (c *Client) DialBy(dial func(ctx context.Context, network, address string) (net.Conn, error)) {
+	c.http.Transport.(*http.Transport).DialContext = dial
 }
 
 // Close closes the connections that are idle.
@@ -124,6 +130,16 @@ func (c *Client) Get(ctx context.Context, addr, path string, out any) error {
 		return err
 	}
 	return json.Unmarshal(text, out)
+}
+
+// Post sends an order, such as /v1/leave.
+func (c *Client) Post(ctx context.Context, addr, path string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.scheme+addr+path, http.NoBody)
+	if err != nil {
+		return err
+	}
+	_, _, err = c.send(req)
+	return err
 }
 
 // send returns the body of a 200, and the mesh's problem for anything else. The

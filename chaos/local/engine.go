@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,6 +23,8 @@ type Options struct {
 	Binary string   // the program of every node: its command start hosts the workload's kinds
 	Args   []string // further flags of start
 	Dir    string   // where data directories and logs go; exists
+	// Dial opens the connections of clients; nil for the usual way.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Result is what a run has shown.
@@ -43,16 +46,22 @@ func Run(ctx context.Context, plan *script.Plan, o Options) (*Result, error) {
 	if err := plan.CheckEngine(script.Local); err != nil {
 		return nil, err
 	}
-	e, err := layOut(plan, o)
+	o.Args = append(slices.Clone(o.Args), "--advertise", relayHost)
+	return RunOn(ctx, newRelay(plan.Seed), plan, o)
+}
+
+// RunOn runs a plan, all of whose faults the ground can do, and closes the ground.
+func RunOn(ctx context.Context, ground Ground, plan *script.Plan, o Options) (result *Result, err error) {
+	e, err := layOut(ground, plan, o)
 	if err != nil {
 		return nil, err
 	}
-	defer e.close()
+	defer func() { err = errors.Join(err, e.close()) }()
 	if err := e.found(ctx); err != nil {
 		return nil, err
 	}
 	e.live(ctx)
-	r := &Result{Run: workload.Run{Plan: plan, Saw: e.relay.saw()}}
+	r := &Result{Run: workload.Run{Plan: plan, Saw: ground.Saw()}}
 	until := e.since() + finalTime
 	for _, a := range workload.Actors(plan) {
 		r.Finals = append(r.Finals, e.final(ctx, a, until))
@@ -75,7 +84,7 @@ type engine struct {
 	plan    *script.Plan
 	options Options
 	cluster *cluster.Cluster
-	relay   *relay
+	ground  Ground
 	hosts   map[string]*host // by name
 	began   time.Time
 	running sync.WaitGroup // what watches processes
@@ -91,20 +100,20 @@ type engine struct {
 }
 
 // layOut makes all places of processes, and starts none.
-func layOut(plan *script.Plan, o Options) (*engine, error) {
+func layOut(ground Ground, plan *script.Plan, o Options) (*engine, error) {
 	c, err := cluster.New(cluster.Config{Binary: o.Binary, Dir: o.Dir})
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, ground.Close())
 	}
-	e := &engine{
-		plan: plan, options: o, cluster: c, relay: newRelay(plan.Seed), hosts: map[string]*host{}, counts: map[string]int{},
+	if o.Dial != nil {
+		c.Client.DialBy(o.Dial)
 	}
+	e := &engine{plan: plan, options: o, cluster: c, ground: ground, hosts: map[string]*host{}, counts: map[string]int{}}
 	var seeds []string
 	for i, name := range plan.Names() {
 		address, err := e.addHost(name)
 		if err != nil {
-			e.close()
-			return nil, err
+			return nil, errors.Join(err, e.close())
 		}
 		if i < plan.Nodes {
 			seeds = append(seeds, address)
@@ -120,11 +129,9 @@ func layOut(plan *script.Plan, o Options) (*engine, error) {
 	return e, nil
 }
 
-// addHost makes a place for the processes of a node, behind the relay, and returns
-// its address.
+// addHost makes a place for the processes of a node, and returns its address.
 func (e *engine) addHost(name string) (string, error) {
-	args := append(slices.Clone(e.options.Args), "--advertise", relayHost,
-		"--slots", strconv.Itoa(e.plan.Slots), "--replication", strconv.Itoa(e.plan.Replication))
+	args := append(slices.Clone(e.options.Args), "--slots", strconv.Itoa(e.plan.Slots), "--replication", strconv.Itoa(e.plan.Replication))
 	if e.plan.Voters > 0 {
 		args = append(args, "--voters", strconv.Itoa(e.plan.Voters))
 	}
@@ -137,18 +144,17 @@ func (e *engine) addHost(name string) (string, error) {
 	}
 	n.Name = name
 	e.hosts[name] = &host{e: e, node: n}
-	return e.relay.add(name, n.Listen)
+	return e.ground.Place(n)
 }
 
-// close ends all processes, and the relay.
+// close ends all processes, and the ground.
 func (e *engine) close() error {
 	e.mu.Lock()
 	e.over = true
 	e.mu.Unlock()
 	err := e.cluster.Close()
-	e.relay.close()
 	e.running.Wait()
-	return err
+	return errors.Join(err, e.ground.Close())
 }
 
 // found starts the founders, and waits until every slot is served by as many

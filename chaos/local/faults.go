@@ -11,7 +11,6 @@ import (
 	"actormesh/chaos/cluster"
 	"actormesh/chaos/script"
 	"actormesh/chaos/workload"
-	"actormesh/mesh"
 	"actormesh/ring"
 )
 
@@ -79,14 +78,13 @@ func undoesCuts(v script.Verb) bool {
 
 // inject does what a fault does, and returns what undoes it.
 func (e *engine) inject(ctx context.Context, f *script.Fault, sides [][]string) (undo []func() error, err error) {
-	pairs := f.Pairs(sides)
 	switch f.Verb {
-	case script.Cut, script.CutOneWay, script.Bridge, script.Ring:
-		u := e.relay.cut(pairs)
-		return []func() error{func() error { u(); return nil }}, nil
-	case script.LinkFault:
-		u := e.relay.impair(f.Link, pairs, len(f.Sides) == 0)
-		return []func() error{func() error { u(); return nil }}, nil
+	case script.Cut, script.CutOneWay, script.Bridge, script.Ring, script.LinkFault:
+		u, err := e.ground.Between(f, f.Pairs(sides))
+		if err != nil {
+			return nil, err
+		}
+		return []func() error{u}, nil
 	case script.Heal, script.Calm:
 		e.endActive(f.Verb == script.Calm)
 		return nil, nil
@@ -136,6 +134,10 @@ func (e *engine) injectInto(ctx context.Context, f *script.Fault, h *host) (undo
 	switch f.Verb {
 	case script.Kill:
 		return h.hold(h.node.Kill)
+	case script.PowerLoss:
+		return h.hold(func() error { return h.losePower(f) })
+	case script.Disk:
+		return h.below(f)
 	case script.Drain:
 		return h.hold(h.drain)
 	case script.Pause:
@@ -157,14 +159,9 @@ func (e *engine) leave(ctx context.Context, h *host) error {
 	h.mu.Lock()
 	h.wanted = false
 	h.mu.Unlock()
-	c, err := mesh.NewHTTPClient([]string{h.node.HTTP}, nil, "")
-	if err != nil {
-		return err
-	}
-	defer c.Close()
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
-	if _, err := c.Post(ctx, "/v1/leave"); err != nil && h.node.Running() {
+	if err := e.cluster.Client.Post(ctx, h.node.HTTP, "/v1/leave"); err != nil && h.node.Running() {
 		e.count("leave was not answered")
 	}
 	return nil
@@ -208,10 +205,10 @@ func (e *engine) clone(h *host) (undo func() error, err error) {
 		return nil, err
 	}
 	n.Name = h.node.Name
-	if err := h.copyTo(n.Data); err != nil {
+	if _, err := e.ground.Place(n); err != nil {
 		return nil, err
 	}
-	if _, err := e.relay.add(n.Name, n.Listen); err != nil {
+	if err := h.copyTo(n.Data); err != nil {
 		return nil, err
 	}
 	return func() error {
@@ -219,7 +216,7 @@ func (e *engine) clone(h *host) (undo func() error, err error) {
 			return err
 		}
 		return h.start()
-	}, n.Start()
+	}, e.ground.Start(n)
 }
 
 // rollsBack reports whether a fault of the plan needs directories of before.

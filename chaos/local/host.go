@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"actormesh/chaos/cluster"
+	"actormesh/chaos/script"
 )
 
 // host is a place for the processes of one node, and what the run wants of it.
@@ -43,7 +44,7 @@ func (h *host) run() error {
 			return err
 		}
 	}
-	if err := h.node.Start(); err != nil {
+	if err := h.e.ground.Start(h.node); err != nil {
 		return err
 	}
 	h.e.counts["start"]++
@@ -132,6 +133,33 @@ func (h *host) pause() (undo func() error, err error) {
 		}
 		return h.node.Continue()
 	}, err
+}
+
+// losePower ends the process, and takes what its disk has not kept.
+func (h *host) losePower(f *script.Fault) error {
+	if err := h.node.Kill(); err != nil {
+		return err
+	}
+	_, err := h.e.ground.Below(f, h.node)
+	return err
+}
+
+// below does what a fault does to what is below the process, until the function is
+// called: it starts a process that has ended by itself meanwhile.
+func (h *host) below(f *script.Fault) (undo func() error, err error) {
+	h.blame()
+	u, err := h.e.ground.Below(f, h.node)
+	if err != nil {
+		return nil, err
+	}
+	return func() error {
+		if err := u(); err != nil {
+			return err
+		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return h.run()
+	}, nil
 }
 
 // copyTo copies the node's directory as it is at one moment.

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"actormesh/chaos/cluster"
 	"actormesh/chaos/script"
 )
 
@@ -22,8 +23,8 @@ const maxPacketBytes = 1 << 16
 // socketBytes is the buffer that each socket asks the system for.
 const socketBytes = 4 << 20
 
-// relay passes packets between nodes, and hurts them. Its methods may be called
-// from several goroutines.
+// relay passes packets between nodes, and hurts them. It is the Ground of a run on
+// loopback.
 type relay struct {
 	running sync.WaitGroup // readers, and packets that are delayed
 
@@ -81,8 +82,30 @@ func (r *relay) add(node, address string) (string, error) {
 	return host.String(), nil
 }
 
-// close ends the relay.
-func (r *relay) close() {
+// Place implements Ground.
+func (r *relay) Place(n *cluster.Node) (address string, err error) { return r.add(n.Name, n.Listen) }
+
+// Start implements Ground.
+func (r *relay) Start(n *cluster.Node) error { return n.Start() }
+
+// Between implements Ground.
+func (r *relay) Between(f *script.Fault, pairs []script.Pair) (undo func() error, err error) {
+	var end func()
+	if f.Verb == script.LinkFault {
+		end = r.impair(f.Link, pairs, len(f.Sides) == 0)
+	} else {
+		end = r.cut(pairs)
+	}
+	return func() error { end(); return nil }, nil
+}
+
+// Below implements Ground: there is nothing below.
+func (r *relay) Below(f *script.Fault, _ *cluster.Node) (undo func() error, err error) {
+	return nil, fmt.Errorf("the engine has no %s", f.Verb)
+}
+
+// Close implements Ground.
+func (r *relay) Close() error {
 	r.mu.Lock()
 	r.closed = true
 	for _, e := range r.ports {
@@ -90,6 +113,7 @@ func (r *relay) close() {
 	}
 	r.mu.Unlock()
 	r.running.Wait()
+	return nil
 }
 
 // read passes on what arrives for a node.
@@ -229,8 +253,8 @@ func (r *relay) impair(l script.Link, pairs []script.Pair, everywhere bool) (und
 	}
 }
 
-// saw returns what the relay has counted.
-func (r *relay) saw() map[string]int {
+// Saw implements Ground.
+func (r *relay) Saw() map[string]int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return maps.Clone(r.counts)

@@ -21,7 +21,7 @@ type peer struct {
 func newPeers(t *testing.T, names ...string) (*relay, map[string]peer) {
 	t.Helper()
 	r := newRelay(1)
-	t.Cleanup(r.close)
+	t.Cleanup(func() { r.Close() })
 	peers := map[string]peer{}
 	for _, name := range names {
 		conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -100,7 +100,7 @@ func TestRelayCuts(t *testing.T) {
 	if got, _ := p["n2"].receive(t, soon); got != "healed" {
 		t.Errorf("over a healed cut came %q", got)
 	}
-	if n := r.saw()["packet cut off"]; n != 2 {
+	if n := r.Saw()["packet cut off"]; n != 2 {
 		t.Errorf("%d packets were cut off, want 2", n)
 	}
 }
@@ -147,7 +147,7 @@ func TestRelayFate(t *testing.T) {
 	for range 20 {
 		last = r.fate(back, 1000)
 	}
-	if len(last) > 0 || r.saw()["packet over the rate"] == 0 {
+	if len(last) > 0 || r.Saw()["packet over the rate"] == 0 {
 		t.Errorf("a link takes 22 kB at 10 kB/s, and the last waits for %v", last)
 	}
 }
