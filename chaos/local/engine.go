@@ -221,10 +221,10 @@ func (e *engine) live(ctx context.Context) {
 	wg.Wait()
 }
 
-func (e *engine) count(what string) {
+func (e *engine) count(what string, n int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.counts[what]++
+	e.counts[what] += n
 }
 
 func (e *engine) find(format string, args ...any) {

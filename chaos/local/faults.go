@@ -137,6 +137,9 @@ func (e *engine) injectInto(ctx context.Context, f *script.Fault, h *host) (undo
 	case script.PowerLoss:
 		return h.hold(func() error { return h.losePower(f) })
 	case script.Disk:
+		if f.Mode == script.Flip {
+			return nil, h.flip(f) // on whatever ground
+		}
 		return h.below(f)
 	case script.Drain:
 		return h.hold(h.drain)
@@ -162,7 +165,7 @@ func (e *engine) leave(ctx context.Context, h *host) error {
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
 	if err := e.cluster.Client.Post(ctx, h.node.HTTP, "/v1/leave"); err != nil && h.node.Running() {
-		e.count("leave was not answered")
+		e.count("leave was not answered", 1)
 	}
 	return nil
 }

@@ -70,14 +70,18 @@ func (h *host) exit() {
 	if over || !h.wanted || h.holds > 0 || h.node.Running() {
 		return
 	}
-	h.e.count("process ended by itself")
+	h.e.count("process ended by itself", 1)
 	if !h.blamed {
 		h.e.find("%s ended by itself with code %d:\n%s", h.node.Name, h.node.ExitCode(), h.node.Tail(3))
 	}
-	if !strings.Contains(h.node.Tail(3), "wipe") {
+	words := h.node.Tail(3)
+	if strings.Contains(words, "damaged") {
+		h.e.count(damageFound, 1)
+	}
+	if !strings.Contains(words, "wipe") {
 		return
 	}
-	h.e.count("directory wiped")
+	h.e.count("directory wiped", 1)
 	h.mu.Unlock()
 	time.Sleep(wipePause)
 	h.mu.Lock()
@@ -114,7 +118,7 @@ func (h *host) drain() error {
 	case <-h.node.Exited():
 		return nil
 	case <-timer.C:
-		h.e.count("drain took too long")
+		h.e.count("drain took too long", 1)
 		return h.node.Kill()
 	}
 }

@@ -167,6 +167,10 @@ var modes = map[Verb][]Mode{
 	Gossip:  {Suspect, Silence},
 }
 
+// modeEngines are the engines of modes that more can do than other modes of their
+// verb.
+var modeEngines = map[Mode]Engine{Flip: everywhere}
+
 // Step is a step of a handover, at which a fault can be made to happen.
 type Step string
 
@@ -200,6 +204,9 @@ func (f *Fault) engines() Engine {
 	can := everywhere
 	if info, ok := f.Verb.info(); ok {
 		can = info.engines
+	}
+	if of, ok := modeEngines[f.Mode]; ok {
+		can = of
 	}
 	if f.When != "" {
 		can &= stepEngines
