@@ -114,8 +114,8 @@ func loadActor(it engine.Iterator, slot quorum.SlotID, actor quorum.ActorKey) (i
 	}
 	for _, marks := range []struct {
 		part byte
-		of   map[quorum.ActorKey]uint64
-	}{{partReceived, img.Base.Received}, {partSent, img.Base.Sent}} {
+		of   *map[quorum.ActorKey]uint64
+	}{{partReceived, &img.Base.Received}, {partSent, &img.Base.Sent}} {
 		prefix := appendPart(nil, slot, actor, marks.part)
 		for valid := it.SeekGE(prefix); valid && bytes.HasPrefix(it.Key(), prefix); valid = it.Next() {
 			value, err := it.ValueAndErr()
@@ -126,7 +126,10 @@ func loadActor(it engine.Iterator, slot quorum.SlotID, actor quorum.ActorKey) (i
 			if err != nil {
 				return img, err
 			}
-			marks.of[quorum.ActorKey(it.Key()[len(prefix):])] = n
+			if *marks.of == nil {
+				*marks.of = map[quorum.ActorKey]uint64{}
+			}
+			(*marks.of)[quorum.ActorKey(it.Key()[len(prefix):])] = n
 		}
 	}
 	return img, classify(it.Error())

@@ -13,7 +13,7 @@ import (
 type activation struct {
 	kind *kind
 	inst *instance
-	turn *running // the last one that was begun; nil if it was abandoned
+	turn *running // that runs, nil for none
 }
 
 // running is a turn in its goroutine.
@@ -70,6 +70,14 @@ func (l *shardLoop) returned(t *running, r *core.TurnResult) {
 	}
 	t.cancel(errStopped) // which it is, but after a Goexit
 	l.result(r)
+}
+
+// ended lets go of a turn that has returned, with its call and what came in it: an
+// idle actor is to hold no more than its instance.
+func (l *shardLoop) ended(r *core.TurnResult) {
+	if a := l.activations[r.Activation]; a != nil && a.turn != nil && a.turn.seq == r.Turn {
+		a.turn = nil
+	}
 }
 
 // abandon gives up a turn: its handler is told to stop, and runs on an instance

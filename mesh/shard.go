@@ -178,6 +178,7 @@ func (l *shardLoop) step(now quorum.Instant, in *inboxLists) {
 		l.core.Step(now, f.from, f.msgs)
 	}
 	for _, r := range in.results {
+		l.ended(r)
 		l.core.TurnDone(now, r)
 	}
 	for _, c := range in.calls {

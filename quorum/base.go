@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"bytes"
 	"maps"
 	"slices"
 	"time"
@@ -11,14 +12,15 @@ import (
 // Base is an actor folded: all that its records up to LSN have left, apart from
 // its ordered keys and the answers to clients' own keys, which are kept one by
 // one, and are looked up by name. Applying the records that follow, in order,
-// gives what the actor is.
+// gives what the actor is. A map without anything in it is nil: most actors are
+// small, and many.
 type Base struct {
 	LSN      LSN
 	Ballot   Ballot
 	Wall     int64
 	State    []byte
-	OwnKeys  int // how many answers to own keys are kept beside it
-	Sessions map[SessionID]*Session
+	OwnKeys  int                 // how many answers to own keys are kept beside it
+	Sessions []*Session          // by ID, ascending
 	Received map[ActorKey]uint64 // highest send applied, by source
 	Sent     map[ActorKey]uint64 // highest number used, by target
 	Outbox   []Send              // sends whose targets have not committed them, in order
@@ -27,6 +29,7 @@ type Base struct {
 
 // Session is what an actor remembers of one client.
 type Session struct {
+	ID      SessionID
 	Low     uint64
 	Wall    int64            // of the client's last record
 	Answers []NumberedAnswer // at or above Low, by number
@@ -56,14 +59,7 @@ type Timer struct {
 }
 
 // NewBase returns an actor that has no record.
-func NewBase() *Base {
-	return &Base{
-		Sessions: map[SessionID]*Session{},
-		Received: map[ActorKey]uint64{},
-		Sent:     map[ActorKey]uint64{},
-		Timers:   map[string]Timer{},
-	}
-}
+func NewBase() *Base { return &Base{} }
 
 // AnswerOf returns the answer that the record gave.
 func AnswerOf(e *Entry, r *Record) Answer {
@@ -83,10 +79,10 @@ func (b *Base) Apply(e *Entry, r *Record, retention time.Duration) {
 	case r.Request.Key != "":
 		b.OwnKeys++
 	case r.Request.Source != "":
-		b.Received[r.Request.Source] = max(b.Received[r.Request.Source], r.Request.Number)
+		put(&b.Received, r.Request.Source, max(b.Received[r.Request.Source], r.Request.Number))
 	}
 	for _, s := range r.Sends {
-		b.Sent[s.Target] = s.Number
+		put(&b.Sent, s.Target, s.Number)
 		b.Outbox = append(b.Outbox, s)
 	}
 	for _, done := range r.SendsDone {
@@ -99,22 +95,27 @@ func (b *Base) Apply(e *Entry, r *Record, retention time.Duration) {
 			delete(b.Timers, t.Name)
 			continue
 		}
-		b.Timers[t.Name] = Timer{Due: t.Due, Every: t.Every, Method: t.Method, Args: t.Args}
+		put(&b.Timers, t.Name, Timer{Due: t.Due, Every: t.Every, Method: t.Method, Args: t.Args})
 	}
+}
+
+// put sets a value in a map that may not have been made yet.
+func put[K comparable, V any](m *map[K]V, key K, value V) {
+	if *m == nil {
+		*m = map[K]V{}
+	}
+	(*m)[key] = value
 }
 
 // session finds or makes the session of a request and raises its low mark.
 func (b *Base) session(id RequestID, wall int64, retention time.Duration) *Session {
-	s := b.Sessions[id.Session]
-	if s == nil {
-		for other, t := range b.Sessions {
-			if wall-t.Wall > int64(retention) {
-				delete(b.Sessions, other)
-			}
-		}
-		s = &Session{}
-		b.Sessions[id.Session] = s
+	i, found := b.findSession(id.Session)
+	if !found {
+		b.Sessions = slices.DeleteFunc(b.Sessions, func(s *Session) bool { return wall-s.Wall > int64(retention) })
+		i, _ = b.findSession(id.Session)
+		b.Sessions = slices.Insert(b.Sessions, i, &Session{ID: id.Session})
 	}
+	s := b.Sessions[i]
 	s.Wall = wall
 	if id.Low > s.Low {
 		s.Low = id.Low
@@ -122,6 +123,10 @@ func (b *Base) session(id RequestID, wall int64, retention time.Duration) *Sessi
 		s.Answers = slices.Delete(s.Answers, 0, n)
 	}
 	return s
+}
+
+func (b *Base) findSession(id SessionID) (int, bool) {
+	return slices.BinarySearchFunc(b.Sessions, id, func(s *Session, id SessionID) int { return bytes.Compare(s.ID[:], id[:]) })
 }
 
 func (s *Session) find(number uint64) (int, bool) {
@@ -151,10 +156,11 @@ func (s *Session) answer(number uint64, a Answer) {
 func (b *Base) Answered(id RequestID) (a Answer, found, forgotten bool) {
 	switch {
 	case id.Session != SessionID{}:
-		s := b.Sessions[id.Session]
-		if s == nil {
+		n, known := b.findSession(id.Session)
+		if !known {
 			return Answer{}, false, false
 		}
+		s := b.Sessions[n]
 		if i, ok := s.find(id.Number); ok {
 			return s.Answers[i].Answer, true, false
 		}
@@ -178,14 +184,13 @@ func (b *Base) AppendTo(out []byte, split bool) []byte {
 	out = appendUint(out, uint64(b.Wall))
 	out = appendBytes(out, b.State)
 	out = appendUint(out, uint64(b.OwnKeys))
-	ids := slices.SortedFunc(maps.Keys(b.Sessions), func(x, y SessionID) int { return slices.Compare(x[:], y[:]) })
+	sessions := b.Sessions
 	if mutant.On(mutant.FoldLosesAnswers) {
-		ids = nil
+		sessions = nil
 	}
-	out = appendUint(out, uint64(len(ids)))
-	for _, id := range ids {
-		s := b.Sessions[id]
-		out = append(out, id[:]...)
+	out = appendUint(out, uint64(len(sessions)))
+	for _, s := range sessions {
+		out = append(out, s.ID[:]...)
 		out = appendUint(out, s.Low)
 		out = appendUint(out, uint64(s.Wall))
 		out = appendUint(out, uint64(len(s.Answers)))
@@ -234,27 +239,30 @@ func DecodeBase(b []byte) (*Base, error) {
 	base.Wall = int64(d.uint())
 	base.State = d.bytes()
 	base.OwnKeys = int(d.uint())
-	decodeList(&d, 19, func(*struct{}) {
-		var id SessionID
-		copy(id[:], d.take(len(id)))
-		s := &Session{Low: d.uint(), Wall: int64(d.uint())}
+	base.Sessions = decodeList(&d, 19, func(to **Session) {
+		s := &Session{}
+		*to = s
+		copy(s.ID[:], d.take(len(s.ID)))
+		s.Low, s.Wall = d.uint(), int64(d.uint())
 		s.Answers = decodeList(&d, 8, func(n *NumberedAnswer) {
 			n.Number = d.uint()
 			n.Answer.decode(&d)
 		})
-		base.Sessions[id] = s
 	})
-	for _, marks := range []map[ActorKey]uint64{base.Received, base.Sent} {
+	if !slices.IsSortedFunc(base.Sessions, func(x, y *Session) int { return bytes.Compare(x.ID[:], y.ID[:]) }) {
+		d.fail("a base's sessions are not in order")
+	}
+	for _, marks := range []*map[ActorKey]uint64{&base.Received, &base.Sent} {
 		decodeList(&d, 2, func(*struct{}) {
 			k := ActorKey(d.string())
-			marks[k] = d.uint()
+			put(marks, k, d.uint())
 		})
 	}
 	base.Outbox = decodeList(&d, 5, func(s *Send) { s.decode(&d) })
 	decodeList(&d, 6, func(*struct{}) {
 		var t TimerChange
 		t.decode(&d)
-		base.Timers[t.Name] = Timer{Due: t.Due, Every: t.Every, Method: t.Method, Args: t.Args}
+		put(&base.Timers, t.Name, Timer{Due: t.Due, Every: t.Every, Method: t.Method, Args: t.Args})
 	})
 	return base, d.end()
 }

@@ -98,9 +98,9 @@ func compareBases(t *testing.T, got, want *Base) {
 		!reflect.DeepEqual(got.Received, want.Received) || !reflect.DeepEqual(got.Sent, want.Sent) || len(got.Timers) != len(want.Timers) {
 		t.Fatalf("%+v\nis not %+v", got, want)
 	}
-	for id, s := range want.Sessions {
-		g := got.Sessions[id]
-		if g == nil || g.Low != s.Low || g.Wall != s.Wall || len(g.Answers) != len(s.Answers) {
+	for i, s := range want.Sessions {
+		g, id := got.Sessions[i], s.ID
+		if g.ID != id || g.Low != s.Low || g.Wall != s.Wall || len(g.Answers) != len(s.Answers) {
 			t.Fatalf("session %v: %+v is not %+v", id, g, s)
 		}
 		for i := range s.Answers {
@@ -276,7 +276,7 @@ func TestBaseForgetsSilentSessions(t *testing.T) {
 	}
 	call(4, 3, time.Hour+30*time.Second)
 	call(5, 4, time.Hour+30*time.Second)
-	if _, ok := b.Sessions[SessionID{1}]; ok || len(b.Sessions) != 3 {
+	if _, ok := b.findSession(SessionID{1}); ok || len(b.Sessions) != 3 {
 		t.Errorf("%d sessions; the first is there: %t", len(b.Sessions), ok)
 	}
 }
@@ -357,8 +357,8 @@ func FuzzDecodeBase(f *testing.F) {
 			t.Fatal(err)
 		}
 		compareBases(t, again, b)
-		for id := range b.Sessions {
-			b.Answered(RequestID{Session: id, Number: 1})
+		for _, s := range b.Sessions {
+			b.Answered(RequestID{Session: s.ID, Number: 1})
 		}
 		b.Apply(&Entry{LSN: b.LSN + 1}, &Record{Request: RequestID{Session: SessionID{1}, Number: 1, Low: 1}}, time.Hour)
 	})

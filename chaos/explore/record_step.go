@@ -68,11 +68,11 @@ func (m *recordMachine) clone() machine {
 // cloneBase copies what Apply changes.
 func cloneBase(b *quorum.Base) *quorum.Base {
 	n := *b
-	n.Sessions = map[quorum.SessionID]*quorum.Session{}
-	for id, s := range b.Sessions {
+	n.Sessions = slices.Clone(b.Sessions)
+	for i, s := range b.Sessions {
 		copied := *s
 		copied.Answers = slices.Clone(s.Answers)
-		n.Sessions[id] = &copied
+		n.Sessions[i] = &copied
 	}
 	n.Received, n.Sent, n.Timers = maps.Clone(b.Received), maps.Clone(b.Sent), maps.Clone(b.Timers)
 	n.Outbox = slices.Clone(b.Outbox)
@@ -247,8 +247,7 @@ func (s *recordStore) load() *quorum.Base {
 	if err != nil {
 		panic(err)
 	}
-	maps.Copy(base.Received, s.received)
-	maps.Copy(base.Sent, s.sent)
+	base.Received, base.Sent = maps.Clone(s.received), maps.Clone(s.sent)
 	return base
 }
 

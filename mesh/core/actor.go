@@ -26,7 +26,6 @@ type actor struct {
 	overlay *Overlay                 // writes to ordered keys, not folded; nil for none
 
 	mailbox []*pending
-	pending map[requestKey]*pending // in the mailbox or running, by request id
 	running *pending
 	turn    uint64
 	held    *TurnResult // came while the slot was being sealed again
@@ -70,6 +69,14 @@ type requestKey struct {
 	session quorum.SessionID
 	number  uint64
 	name    string // key, or source
+}
+
+// pendingKey identifies a call that is in an activation's mailbox or runs. One map
+// of a shard has them all: a map of each actor would be most of what an idle one
+// takes.
+type pendingKey struct {
+	activation ActivationID
+	request    requestKey
 }
 
 func keyOf(id quorum.RequestID) requestKey {
@@ -253,7 +260,7 @@ func (s *Shard) admit(now quorum.Instant, a *actor, p *pending) {
 		a.mailbox = append(a.mailbox, p)
 		return
 	}
-	if twin := a.pending[keyOf(c.Request)]; twin != nil && !mutant.On(mutant.DuplicateRuns) {
+	if twin := s.pending[pendingKey{a.id, keyOf(c.Request)}]; twin != nil && !mutant.On(mutant.DuplicateRuns) {
 		s.join(twin, c)
 		return
 	}
@@ -273,10 +280,7 @@ func (s *Shard) admit(now quorum.Instant, a *actor, p *pending) {
 		s.finish(c, Outcome{Code: CodeOutcomeUnknown, Detail: "the answer was given before and is forgotten"})
 		return
 	}
-	if a.pending == nil {
-		a.pending = map[requestKey]*pending{}
-	}
-	a.pending[keyOf(c.Request)] = p
+	s.pending[pendingKey{a.id, keyOf(c.Request)}] = p
 	if c.Request.Key != "" && a.base.OwnKeys > len(a.recent) {
 		p.lookup = true
 		s.out.Lookups = append(s.out.Lookups, Lookup{a.id, a.slot.id, a.key, c.Request.Key})
@@ -318,13 +322,14 @@ func (s *Shard) LookedUp(now quorum.Instant, l Lookup, answer quorum.Answer, fou
 	if a == nil {
 		return
 	}
-	p := a.pending[requestKey{name: l.Key}]
+	key := pendingKey{a.id, requestKey{name: l.Key}}
+	p := s.pending[key]
 	if p == nil || !p.lookup {
 		return
 	}
 	p.lookup = false
 	if found && !mutant.On(mutant.AnswerForgotten) {
-		delete(a.pending, requestKey{name: l.Key})
+		delete(s.pending, key)
 		a.mailbox = slices.DeleteFunc(a.mailbox, func(q *pending) bool { return q == p })
 		for _, c := range p.calls {
 			s.replay(a, c, answer)
@@ -345,7 +350,7 @@ func (s *Shard) pumpSlot(now quorum.Instant, sl *slot) {
 func (s *Shard) pump(now quorum.Instant, a *actor) {
 	for a.phase == active && (a.running == nil || mutant.On(mutant.TwoTurns)) && len(a.mailbox) > 0 && s.mayBegin(now, a) {
 		p := a.mailbox[0]
-		a.mailbox = a.mailbox[:copy(a.mailbox, a.mailbox[1:])]
+		a.mailbox = slices.Delete(a.mailbox, 0, 1)
 		if s.expirePending(now, a, p) {
 			continue
 		}
@@ -518,8 +523,8 @@ func (s *Shard) append(a *actor, rec *quorum.Record, data []byte) quorum.Positio
 func (s *Shard) settled(a *actor, p *pending) { s.forgetPending(a, p, p.call().Request) }
 
 func (s *Shard) forgetPending(a *actor, p *pending, id quorum.RequestID) {
-	if k := keyOf(id); a.pending[k] == p {
-		delete(a.pending, k)
+	if k := (pendingKey{a.id, keyOf(id)}); s.pending[k] == p {
+		delete(s.pending, k)
 	}
 }
 
@@ -549,9 +554,9 @@ func (s *Shard) kill(a *actor, o Outcome) {
 		s.abandon(a, o)
 	}
 	for _, p := range a.mailbox {
-		s.finishAll(p.calls, o)
+		s.drop(a, p, o)
 	}
-	a.mailbox, a.pending = nil, nil
+	a.mailbox = nil
 	if a.phase != deactivating { // which the shell has been told of
 		s.out.Deactivate = append(s.out.Deactivate, a.id)
 	}

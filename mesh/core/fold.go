@@ -16,6 +16,11 @@ import (
 // waits the longest is folded: so is the memory that the counts take, however
 // many actors there have ever been.
 
+// forgetPart is the part of the entries kept that comes on top before some are
+// forgotten. Those that stay are moved down in memory: done for every entry, that
+// would be most of what an append costs.
+const forgetPart = 8
+
 // forget lets go of what nobody is likely to ask for: the data of entries, and
 // below a new base of the slot's log their places too.
 func (s *Shard) forget(sl *slot) {
@@ -26,7 +31,7 @@ func (s *Shard) forget(sl *slot) {
 		limit = min(limit, sl.q.Floor())
 	}
 	base := log.Base().LSN
-	if limit <= base {
+	if limit <= base || limit <= base+quorum.LSN(s.cfg.KeepEntries/forgetPart) && log.Bytes() < s.cfg.LaggardBytes {
 		return
 	}
 	var ready []quorum.ActorKey

@@ -65,6 +65,7 @@ type Shard struct {
 	slots map[quorum.SlotID]*slot
 
 	actors   map[ActivationID]*actor
+	pending  map[pendingKey]*pending
 	lastID   ActivationID
 	idle     map[time.Duration]*actorList
 	working  actorList // that are in no idle list
@@ -214,10 +215,11 @@ type StoredSlot struct {
 func NewShard(now quorum.Instant, cfg ShardConfig, stored []StoredSlot) *Shard {
 	cfg = cfg.withDefaults()
 	s := &Shard{
-		cfg:    cfg,
-		slots:  map[quorum.SlotID]*slot{},
-		actors: map[ActivationID]*actor{},
-		idle:   map[time.Duration]*actorList{},
+		cfg:     cfg,
+		slots:   map[quorum.SlotID]*slot{},
+		actors:  map[ActivationID]*actor{},
+		pending: map[pendingKey]*pending{},
+		idle:    map[time.Duration]*actorList{},
 	}
 	s.env = quorum.Env{Self: cfg.Self, Boot: cfg.Boot, Leases: quorum.NewLeases(now, cfg.Lease, cfg.Drift)}
 	for _, st := range stored {
