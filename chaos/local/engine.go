@@ -210,7 +210,11 @@ func (e *engine) sleep(ctx context.Context, until time.Duration) bool {
 // live runs the plan's time: faults and calls.
 func (e *engine) live(ctx context.Context) {
 	e.began = time.Now()
-	var wg sync.WaitGroup
+	beating, stop := context.WithCancel(ctx)
+	var wg, pulse sync.WaitGroup
+	pulse.Go(func() {
+		e.pulse(func(until time.Duration) bool { return e.sleep(beating, until) })
+	})
 	for _, c := range workload.Clients(e.plan) {
 		wg.Go(func() { e.drive(ctx, c) })
 	}
@@ -219,6 +223,8 @@ func (e *engine) live(ctx context.Context) {
 	}
 	e.sleep(ctx, e.plan.Length())
 	wg.Wait()
+	stop()
+	pulse.Wait()
 }
 
 func (e *engine) count(what string, n int) {

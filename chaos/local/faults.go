@@ -61,10 +61,15 @@ func (e *engine) fault(ctx context.Context, f *script.Fault) {
 func (e *engine) band(f *script.Fault, sides [][]string, began time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.bands = append(e.bands, workload.Band{
+	e.addBand(workload.Band{
 		Line: f.Line, Verb: f.Verb, Text: f.Text(sides), Nodes: slices.Concat(sides...), Begin: began, End: e.since(),
 	})
-	slices.SortFunc(e.bands, func(a, b workload.Band) int { return int(a.Begin - b.Begin) })
+}
+
+// addBand adds a band in the order of time. The caller has the lock.
+func (e *engine) addBand(b workload.Band) {
+	e.bands = append(e.bands, b)
+	slices.SortStableFunc(e.bands, func(a, b workload.Band) int { return int(a.Begin - b.Begin) })
 }
 
 // undoesCuts reports whether heal ends what the verb does.

@@ -23,8 +23,8 @@ var (
 	purple  = color.NRGBA{204, 121, 167, 255}
 	sky     = color.NRGBA{86, 180, 233, 255}
 	grey    = color.NRGBA{150, 150, 150, 255}
-	palette = []color.Color{
-		sky, orange, green, purple, color.NRGBA{240, 228, 66, 255}, blue, red, grey,
+	palette = []color.NRGBA{
+		sky, orange, green, purple, {240, 228, 66, 255}, blue, red, grey,
 	}
 )
 
@@ -33,6 +33,9 @@ func clear(c color.NRGBA, alpha uint8) color.Color {
 	c.A = alpha
 	return c
 }
+
+// The sorts of faults, by their colours.
+var faultKeys = []key{{"killed", red}, {"network", blue}, {"paused", orange}, {"disk", purple}, {"planned", green}, {"machine", grey}}
 
 // inkOf returns the colour of a fault.
 func inkOf(v script.Verb) color.NRGBA {
@@ -45,6 +48,8 @@ func inkOf(v script.Verb) color.NRGBA {
 		return orange
 	case v == script.Join || v == script.Leave || v == script.Drain || v == script.Heal || v == script.Calm:
 		return green
+	case v == workload.Stall:
+		return grey
 	}
 	return red
 }
@@ -77,12 +82,14 @@ func (m *mark) Plot(c draw.Canvas, p *plot.Plot) {
 	c.StrokeLine2(style, x(m.at), c.Min.Y, x(m.at), c.Max.Y)
 }
 
-// maxLabelBytes is how much of a fault's text is its label.
-const maxLabelBytes = 44
+const (
+	maxLabelBytes   = 44  // of a fault's text are its label
+	maxFindingBytes = 180 // of the first finding are in the head
+)
 
-func clip(s string) string {
-	if len(s) > maxLabelBytes {
-		return s[:maxLabelBytes-2] + ".."
+func clip(s string, limit int) string {
+	if len(s) > limit {
+		return s[:limit-2] + ".."
 	}
 	return s
 }
@@ -108,7 +115,7 @@ func (g *gantt) Plot(c draw.Canvas, p *plot.Plot) {
 		ink := inkOf(b.Verb)
 		c.FillPolygon(clear(ink, 110), box(from, y(top-0.92), max(to, from+1.5), y(top-0.08)))
 		c.FillPolygon(ink, box(from, y(top-0.92), from+1.5, y(top-0.08)))
-		label := clip(b.Text)
+		label := clip(b.Text, maxLabelBytes)
 		at := vg.Point{X: from + 4, Y: y(top - 0.5)}
 		if over := at.X + style.Width(label) - c.Max.X; over > 0 {
 			at.X -= over
@@ -121,23 +128,28 @@ func (g *gantt) Plot(c draw.Canvas, p *plot.Plot) {
 type strips struct {
 	stays []stay
 	rows  []int
-	ink   map[string]color.Color
+	ink   map[string]color.NRGBA
 	text  text.Style
 }
 
-// Plot draws a strip for each stay, up to where the next of its slot begins.
+// Plot draws a strip for each stay, from its first answer to its last, which is pale
+// where none came.
 func (s *strips) Plot(c draw.Canvas, p *plot.Plot) {
 	x, y := p.Transforms(&c)
 	style := s.text
 	style.Font.Size, style.XAlign, style.YAlign, style.Color = 7, draw.XLeft, draw.YCenter, color.Black
 	for i, t := range s.stays {
 		low := float64(s.rows[i])
-		from, to := x(t.first.Seconds()), x(t.last.Seconds())
-		ink := s.ink[t.owner]
-		if ink == nil {
+		from, to := x(t.first().Seconds()), x(t.last().Seconds())
+		ink, known := s.ink[t.owner]
+		if !known {
 			ink = grey
 		}
-		c.FillPolygon(ink, box(from, y(low+0.1), max(to, from+1.5), y(low+0.9)))
+		c.FillPolygon(clear(ink, 60), box(from, y(low+0.1), to, y(low+0.9)))
+		for _, p := range t.spans {
+			begin := x(p.begin.Seconds())
+			c.FillPolygon(ink, box(begin, y(low+0.1), max(x(p.end.Seconds()), begin+1.5), y(low+0.9)))
+		}
 		c.StrokeLine2(draw.LineStyle{Color: color.Black, Width: 0.8}, from, y(low+0.1), from, y(low+0.9))
 		label := strconv.FormatUint(t.epoch, 10)
 		if to-from > style.Width(label)+4 {
@@ -149,7 +161,7 @@ func (s *strips) Plot(c draw.Canvas, p *plot.Plot) {
 // key is an entry of a legend.
 type key struct {
 	name string
-	ink  color.Color
+	ink  color.NRGBA
 }
 
 // heading draws a panel's title on the left above it, and its legend on the right.

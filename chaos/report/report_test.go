@@ -230,6 +230,38 @@ func TestLanes(t *testing.T) {
 	}
 }
 
+// An owner that is silent for long shows as one.
+func TestSpans(t *testing.T) {
+	ms := func(all ...int) (times []time.Duration) {
+		for _, n := range all {
+			times = append(times, time.Duration(n)*time.Millisecond)
+		}
+		return times
+	}
+	s := stay{spans: spansOf(ms(5100, 100, 900, 1500, 4000, 4400), time.Second)}
+	if got := fmt.Sprint(s.spans); got != "[{100000000 1500000000} {4000000000 5100000000}]" || s.first() != 100*time.Millisecond || s.last() != 5100*time.Millisecond {
+		t.Errorf("%s, from %v to %v", got, s.first(), s.last())
+	}
+}
+
+// The ticks of a scale of square roots stand apart.
+func TestRootTicks(t *testing.T) {
+	for high, want := range map[float64]string{0.5: "0", 1: "0 1", 60: "0 1 5 10 20 50", 790: "0 10 50 100 200 500"} {
+		var labels []string
+		last := -1.0
+		for _, tick := range rootTicks(0, high) {
+			at := rootScale{}.Normalize(0, high, tick.Value)
+			if at > 1 || at-last < 0.1 {
+				t.Errorf("up to %v the tick %s is at %v, after one at %v", high, tick.Label, at, last)
+			}
+			labels, last = append(labels, tick.Label), at
+		}
+		if got := strings.Join(labels, " "); got != want {
+			t.Errorf("up to %v the ticks are %s, want %s", high, got, want)
+		}
+	}
+}
+
 func TestSeries(t *testing.T) {
 	h := workload.History{}
 	add := func(end time.Duration, code workload.Code, took time.Duration) {

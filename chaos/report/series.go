@@ -97,10 +97,33 @@ func latencies(h workload.History, length, bin time.Duration) [][len(quantileSte
 
 // stay is a time in which a node owned a slot in one epoch, as answers tell.
 type stay struct {
-	slot        ring.SlotID
-	epoch       uint64
-	owner       string
-	first, last time.Duration
+	slot  ring.SlotID
+	epoch uint64
+	owner string
+	spans []span // in which it answered; one at least
+}
+
+// span is a time.
+type span struct{ begin, end time.Duration }
+
+func (s *stay) first() time.Duration { return s.spans[0].begin }
+func (s *stay) last() time.Duration  { return s.spans[len(s.spans)-1].end }
+
+// silenceOf returns how long a slot of a run is silent at least for that to show.
+func silenceOf(length time.Duration) time.Duration { return max(2*time.Second, length/25) }
+
+// spansOf joins times that are closer than a silence.
+func spansOf(times []time.Duration, silence time.Duration) []span {
+	slices.Sort(times)
+	var out []span
+	for _, t := range times {
+		if n := len(out); n > 0 && t-out[n-1].end < silence {
+			out[n-1].end = t
+			continue
+		}
+		out = append(out, span{t, t})
+	}
+	return out
 }
 
 // stays returns who owned which slot, by slot and then by epoch.
@@ -109,23 +132,17 @@ func stays(r *workload.Run) []stay {
 		slot  ring.SlotID
 		epoch uint64
 	}
-	of := map[term]*stay{}
+	owner, answers := map[term]string{}, map[term][]time.Duration{}
 	for i := range r.History {
 		e := &r.History[i]
-		slot, epoch, ok := workload.Term(r.Plan, e)
-		if !ok {
-			continue
+		if slot, epoch, ok := workload.Term(r.Plan, e); ok {
+			t := term{slot, epoch}
+			owner[t], answers[t] = e.Owner, append(answers[t], e.End)
 		}
-		s := of[term{slot, epoch}]
-		if s == nil {
-			s = &stay{slot, epoch, e.Owner, e.End, e.End}
-			of[term{slot, epoch}] = s
-		}
-		s.first, s.last = min(s.first, e.End), max(s.last, e.End)
 	}
 	var out []stay
-	for _, s := range of {
-		out = append(out, *s)
+	for t, times := range answers {
+		out = append(out, stay{t.slot, t.epoch, owner[t], spansOf(times, silenceOf(r.Plan.Length()))})
 	}
 	slices.SortFunc(out, func(a, b stay) int { return cmp.Or(cmp.Compare(a.slot, b.slot), cmp.Compare(a.epoch, b.epoch)) })
 	return out

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"actormesh/chaos/script"
@@ -22,17 +23,18 @@ import (
 
 // The size of a timeline. Faults and owners take as much height as they need.
 const (
-	width       = vg.Length(1100)
-	rateHeight  = vg.Length(170)
-	laneHeight  = vg.Length(13)
-	slotHeight  = vg.Length(11)
-	frameHeight = vg.Length(44) // of a panel's title and axis
-	margin      = vg.Length(10)
-	gap         = vg.Length(8)
-	titleHeight = vg.Length(26)
-	dpi         = 96
-	maxLanes    = 30
-	maxSlots    = 32
+	width         = vg.Length(1100)
+	rateHeight    = vg.Length(170)
+	laneHeight    = vg.Length(13)
+	slotHeight    = vg.Length(11)
+	frameHeight   = vg.Length(44) // of a panel's title and axis
+	margin        = vg.Length(10)
+	gap           = vg.Length(8)
+	titleHeight   = vg.Length(26)
+	findingHeight = vg.Length(18)
+	dpi           = 96
+	maxLanes      = 30
+	maxSlots      = 32
 )
 
 // panel is one part of the picture.
@@ -81,7 +83,12 @@ func (r *Report) draw(c draw.Canvas, panels []panel) {
 	c.FillText(style, vg.Point{X: c.Min.X + margin + shift, Y: c.Max.Y - margin},
 		fmt.Sprintf("%s on %v, seed %d", r.Name, r.Engine, r.Run.Plan.Seed))
 
-	top := c.Max.Y - margin - titleHeight
+	if !r.Passed() {
+		style.Font.Size, style.Color = 10, red
+		first := strings.Join(strings.Fields(r.Findings[0].String()), " ")
+		c.FillText(style, vg.Point{X: c.Min.X + margin, Y: c.Max.Y - margin - titleHeight}, clip(first, maxFindingBytes))
+	}
+	top := c.Max.Y - margin - r.headHeight()
 	var left, right vg.Length
 	for _, p := range panels {
 		in := p.plot.DataCanvas(part(c, top, p.height))
@@ -94,6 +101,14 @@ func (r *Report) draw(c draw.Canvas, panels []panel) {
 		p.plot.Draw(draw.Crop(area, left-(in.Min.X-c.Min.X), -(right - (c.Max.X - in.Max.X)), 0, 0))
 		top -= p.height + gap
 	}
+}
+
+// headHeight returns what the head takes: a title, and what was found first.
+func (r *Report) headHeight() vg.Length {
+	if r.Passed() {
+		return titleHeight
+	}
+	return titleHeight + findingHeight
 }
 
 // part returns a strip of the canvas.
@@ -112,7 +127,7 @@ func (r *Report) panels() ([]panel, vg.Length, error) {
 		return nil, 0, err
 	}
 	panels := []panel{calls, latency, r.faultsPanel(), r.ownersPanel()}
-	height := 2*margin + titleHeight
+	height := 2*margin + r.headHeight()
 	for _, p := range panels {
 		height += p.height + gap
 	}
@@ -153,14 +168,18 @@ func secondTicks(low, high float64) []plot.Tick {
 
 func (r *Report) callsPanel() (panel, error) {
 	keys := []key{{"answered", blue}, {"refused", orange}, {"unknown", red}}
-	p := r.newPlot("calls a second, by how they ended", true, keys...)
+	p := r.newPlot("calls a second, by how they ended (square-root axis)", true, keys...)
 	length := r.Run.Plan.Length()
 	bin := binOf(length)
 	series := rates(r.Run.History, length, bin)
+	last := 0 // bin in which a call ended
+	for i := range r.Run.History {
+		last = max(last, clampBin(r.Run.History[i].End, bin, len(series[0])))
+	}
 	for i, k := range keys {
-		points := make(plotter.XYs, len(series[i]))
-		for at, rate := range series[i] {
-			points[at] = plotter.XY{X: (time.Duration(at)*bin + bin/2).Seconds(), Y: rate}
+		var points plotter.XYs
+		for at, rate := range series[i][:min(last+1, len(series[i]))] {
+			points = append(points, plotter.XY{X: (time.Duration(at)*bin + bin/2).Seconds(), Y: rate})
 		}
 		line, err := plotter.NewLine(points)
 		if err != nil {
@@ -171,7 +190,32 @@ func (r *Report) callsPanel() (panel, error) {
 	}
 	p.Y.Min = 0
 	p.Y.Max = max(1, p.Y.Max*1.1)
+	p.Y.Scale, p.Y.Tick.Marker = rootScale{}, plot.TickerFunc(rootTicks)
 	return panel{p, rateHeight}, nil
+}
+
+// rootScale is a scale of square roots: where clients catch up after an outage, the
+// few calls that went wrong in it still show.
+type rootScale struct{}
+
+// Normalize implements plot.Normalizer.
+func (rootScale) Normalize(low, high, x float64) float64 {
+	return math.Sqrt(max(0, x-low) / (high - low))
+}
+
+// rootTicks marks a scale of square roots from 0.
+func rootTicks(_, high float64) []plot.Tick {
+	ticks := []plot.Tick{{Label: "0"}}
+	last := 0.0
+	for decade := 1.0; decade <= high; decade *= 10 {
+		for _, v := range []float64{1, 2, 5} {
+			if at := math.Sqrt(v * decade / high); at <= 1 && at-last > 0.1 {
+				ticks = append(ticks, plot.Tick{Value: v * decade, Label: strconv.FormatFloat(v*decade, 'f', -1, 64)})
+				last = at
+			}
+		}
+	}
+	return ticks
 }
 
 // floorLatency is the least that the scale of latencies shows.
@@ -216,11 +260,17 @@ func decadeTicks(low, high float64) []plot.Tick {
 }
 
 func (r *Report) faultsPanel() panel {
-	p := r.newPlot("faults", false)
+	var keys []key
+	for _, k := range faultKeys {
+		if slices.ContainsFunc(r.Run.Bands, func(b workload.Band) bool { return inkOf(b.Verb) == k.ink }) {
+			keys = append(keys, k)
+		}
+	}
+	p := r.newPlot("faults", false, keys...)
 	length := r.Run.Plan.Length()
 	perByte := time.Duration(float64(length) * 4.6 / float64(width)) // of a label
 	of, n := lanes(r.Run.Bands, func(b workload.Band) time.Duration {
-		return time.Duration(len(clip(b.Text))+2) * perByte
+		return time.Duration(len(clip(b.Text, maxLabelBytes))+2) * perByte
 	})
 	n = max(1, min(n, maxLanes))
 	p.Add(&gantt{r.Run.Bands, of, p.X.Tick.Label})
@@ -231,7 +281,7 @@ func (r *Report) faultsPanel() panel {
 
 func (r *Report) ownersPanel() panel {
 	all := busiest(stays(r.Run))
-	ink := map[string]color.Color{}
+	ink := map[string]color.NRGBA{}
 	var keys []key
 	for i, name := range r.Run.Plan.Names() {
 		ink[name] = palette[i%len(palette)]
@@ -259,7 +309,7 @@ func (r *Report) ownersPanel() panel {
 	p.Add(strip)
 	p.Y.Min, p.Y.Max = 0, float64(max(1, row+1))
 	p.Y.Tick.Marker = ticks
-	p.X.Label.Text = fmt.Sprintf("there are no faults after %v", r.Run.Plan.Time)
+	p.X.Label.Text = fmt.Sprintf("there are no faults after %v s", r.Run.Plan.Time.Seconds())
 	return panel{p, frameHeight + 20 + vg.Length(max(1, row+1))*slotHeight}
 }
 

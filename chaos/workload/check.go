@@ -246,8 +246,9 @@ func fenceOf(e *Event) mesh.Fence {
 }
 
 // recovery checks that once the last fault is over and the mesh has had its time,
-// every call is answered that reached a node: one may have left for good. That
-// every actor can be read in the end is checked elsewhere.
+// every call is answered that reached a node: one may have left for good. A machine
+// that stands still gives it that time again. That every actor can be read in the
+// end is checked elsewhere.
 func (c *checker) recovery() {
 	limit := c.run.Plan.Settle
 	for _, check := range c.run.Plan.Checks {
@@ -255,19 +256,32 @@ func (c *checker) recovery() {
 			limit = min(limit, check.Within)
 		}
 	}
-	from := LastFault(c.run) + limit
 	for _, o := range c.ops {
-		if o.began >= from && o.answer == nil && o.reached() {
-			c.tell("%v after the last fault it is not answered:\n%v", (o.began - LastFault(c.run)).Round(time.Millisecond), o.events[len(o.events)-1])
+		if calm := o.began - c.disturbed(o); calm >= limit && o.answer == nil && o.reached() {
+			c.tell("%v after the last fault it is not answered:\n%v", calm.Round(time.Millisecond), o.events[len(o.events)-1])
 		}
 	}
+}
+
+// disturbed returns when the last fault was over, or the last stall that began
+// before the operation ended.
+func (c *checker) disturbed(o *operation) time.Duration {
+	end := LastFault(c.run)
+	for _, b := range c.run.Bands {
+		if b.Verb == Stall && b.Begin < o.ended {
+			end = max(end, b.End)
+		}
+	}
+	return end
 }
 
 // LastFault returns when the last fault was over.
 func LastFault(r *Run) time.Duration {
 	end := time.Duration(0)
 	for _, b := range r.Bands {
-		end = max(end, b.End)
+		if b.Verb != Stall {
+			end = max(end, b.End)
+		}
 	}
 	return end
 }

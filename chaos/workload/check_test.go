@@ -187,6 +187,7 @@ var violations = []violation{
 		r.Plan.Checks = []script.Check{{What: "recovery", Within: time.Second}}
 		e, at := find(t, r, func(e *Event) bool { return e.Code == OK && e.Try == 1 && e.Start > 13*time.Second })
 		r.History[at].Outcome = Outcome{Start: e.Start, End: e.End, Code: Unknown}
+		r.Bands = append(r.Bands, Band{Verb: Stall, Begin: e.End, End: e.End + time.Second}) // when it was over
 	}},
 	{"too few calls", "minimums", "9999 at least", func(t *testing.T, r *Run) {
 		r.Plan.Checks = append(r.Plan.Checks, script.Check{What: "calls", Min: 9999})
@@ -208,6 +209,26 @@ func TestCheckFinds(t *testing.T) {
 				t.Errorf("found only %v", found)
 			}
 		})
+	}
+}
+
+// A call that is not answered because the machine stands still is no broken promise.
+func TestStall(t *testing.T) {
+	r := fakeRun(t, fakeScript)
+	r.Plan.Checks = []script.Check{{What: "recovery", Within: time.Second}}
+	e, at := find(t, r, func(e *Event) bool { return e.Code == OK && e.Try == 1 && e.Start > 13*time.Second })
+	r.History[at].Outcome = Outcome{Start: e.Start, End: e.End, Code: Unknown}
+	stall := Band{Verb: Stall, Begin: e.Start - 800*time.Millisecond, End: e.Start - 500*time.Millisecond}
+	faults := newChecker(r).count("faults")
+	if found := Check(r); !slices.ContainsFunc(found, func(f Finding) bool { return f.Check == "recovery" }) {
+		t.Errorf("without a stall found %v", found)
+	}
+	r.Bands = append(r.Bands, stall)
+	if found := Check(r); slices.ContainsFunc(found, func(f Finding) bool { return f.Check == "recovery" }) {
+		t.Errorf("after a stall found %v", found)
+	}
+	if n := newChecker(r).count("faults"); n != faults {
+		t.Errorf("with a stall there are %d faults, and without one %d", n, faults)
 	}
 }
 

@@ -148,7 +148,7 @@ func (c *checker) count(what string) int {
 	}
 	switch what {
 	case "faults":
-		return c.bands(func(v script.Verb) bool { return v != script.Heal && v != script.Calm })
+		return c.bands(func(v script.Verb) bool { return v != script.Heal && v != script.Calm && v != Stall })
 	case "failovers":
 		return c.failovers()
 	case "storms":

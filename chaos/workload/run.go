@@ -35,6 +35,11 @@ type Band struct {
 	Begin, End time.Duration
 }
 
+// Stall is the verb of a band that nobody has asked for: the machine, on which all
+// nodes run, stood still. It is no fault of the plan, but calls recover from it as
+// from one.
+const Stall script.Verb = "stall"
+
 // Actors returns the actors of a plan, whose final states Check needs.
 func Actors(p *script.Plan) []script.Actor {
 	var actors []script.Actor
