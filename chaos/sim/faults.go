@@ -115,7 +115,18 @@ func (w *world) machine(name string) *machine {
 	return nil
 }
 
-// begin begins a fault, and sees to its end.
+// deed is a fault that is done.
+type deed struct {
+	w     *world
+	fault *script.Fault
+	band  workload.Band // from its beginning to when nothing of it is left
+	undo  []func()
+	over  bool     // it is undone
+	took  *machine // whose disk it has damaged, until that is replaced; nil for none
+}
+
+// begin begins a fault, and sees to its end. One that cannot be done, as its nodes
+// are down or its disk is another one, was none.
 func (w *world) begin(f *script.Fault, h handover) {
 	if w.calm {
 		return
@@ -127,149 +138,191 @@ func (w *world) begin(f *script.Fault, h handover) {
 	}
 	w.tracef("fault: %s %s %v", f.Verb, f.Mode, sides)
 	w.note(uint64(len(nodes)))
-	band := workload.Band{Line: f.Line, Verb: f.Verb, Text: describe(f, sides), Nodes: nodes, Begin: w.since()}
-	band.End = f.Over(band.Begin, w.limit)
-	undo := w.inject(f, sides)
-	w.count("fault " + strings.TrimSpace(string(f.Verb)+" "+string(f.Mode)))
-	w.bands = append(w.bands, band)
-	if len(undo) > 0 {
-		l := &lasting{w: w, band: len(w.bands) - 1, undo: undo}
-		w.lasting = append(w.lasting, l)
-		w.after(band.End-band.Begin, evFault, nil, l.end)
-	}
-}
-
-// lasting is a fault that has an end: when its time is over, or with a calm.
-type lasting struct {
-	w    *world
-	band int // its place in world.bands
-	undo []func()
-	over bool
-}
-
-func (l *lasting) end() {
-	if l.over {
+	d := &deed{w: w, fault: f, band: workload.Band{
+		Line: f.Line, Verb: f.Verb, Text: describe(f, sides), Nodes: nodes, Begin: w.since(),
+	}}
+	d.band.End = f.Over(d.band.Begin, w.limit)
+	if !d.inject(sides) {
+		w.count("fault that could not be done")
 		return
 	}
-	l.over = true
-	l.w.bands[l.band].End = l.w.since()
-	for _, u := range l.undo {
+	w.count("fault " + strings.TrimSpace(string(f.Verb)+" "+string(f.Mode)))
+	w.deeds = append(w.deeds, d)
+	if len(d.undo) > 0 {
+		w.after(d.band.End-d.band.Begin, evFault, nil, d.end)
+	}
+}
+
+// end undoes the fault: when its time is over, or with a calm.
+func (d *deed) end() {
+	if d.over || len(d.undo) == 0 {
+		return
+	}
+	d.over = true
+	d.band.End = d.w.since()
+	for _, u := range d.undo {
 		u()
 	}
 }
 
-// inject does what a fault does, and returns what undoes it.
-func (w *world) inject(f *script.Fault, sides [][]string) (undo []func()) {
-	switch f.Verb {
+// goesOn says that something of the fault is left until now.
+func (d *deed) goesOn() { d.band.End = max(d.band.End, d.w.since()) }
+
+// start starts a machine's process after what the fault has done to it.
+func (d *deed) start(m *machine) {
+	m.start()
+	d.goesOn()
+}
+
+// bands returns what was done, and from when until when.
+func (w *world) bands() []workload.Band {
+	var list []workload.Band
+	for _, d := range w.deeds {
+		list = append(list, d.band)
+	}
+	return list
+}
+
+// inject does what the fault does, and reports whether it did anything.
+func (d *deed) inject(sides [][]string) (done bool) {
+	w := d.w
+	switch d.fault.Verb {
 	case script.Cut, script.CutOneWay, script.Bridge, script.Ring:
-		return w.cut(f, sides)
+		return d.cut(sides)
 	case script.LinkFault:
-		return w.impair(f, sides)
-	case script.Heal:
-		w.net.cuts, w.net.links = nil, nil
-		return nil
-	case script.Calm:
-		for _, l := range w.lasting {
-			l.end()
+		return d.impair(sides)
+	case script.Heal, script.Calm:
+		for _, o := range w.deeds {
+			if d.fault.Verb == script.Calm || o.ofNetwork() {
+				o.end()
+			}
 		}
-		return nil
+		return true
 	}
 	for _, side := range sides {
 		for _, name := range side {
-			if m := w.machine(name); m != nil {
-				if u := w.injectInto(f, m); u != nil {
-					undo = append(undo, u)
-				}
+			if m := w.machine(name); m != nil && d.into(m) {
+				done = true
 			}
 		}
 	}
-	return undo
+	return done
+}
+
+// ofNetwork reports whether the fault is one that a heal ends.
+func (d *deed) ofNetwork() bool {
+	switch d.fault.Verb {
+	case script.Cut, script.CutOneWay, script.Bridge, script.Ring, script.LinkFault:
+		return true
+	}
+	return false
+}
+
+// routes returns the directions of the network between sides.
+func (d *deed) routes(sides [][]string) map[[2]int]bool {
+	routes := map[[2]int]bool{}
+	for _, pair := range d.fault.Pairs(sides) {
+		from, to := d.w.machine(pair.From), d.w.machine(pair.To)
+		if from != nil && to != nil {
+			routes[[2]int{from.index, to.index}] = true
+		}
+	}
+	return routes
 }
 
 // cut is in the way of some directions until it is undone.
-func (w *world) cut(f *script.Fault, sides [][]string) []func() {
-	c := &cut{map[[2]int]bool{}}
-	for _, pair := range f.Pairs(sides) {
-		from, to := w.machine(pair.From), w.machine(pair.To)
-		if from != nil && to != nil {
-			c.routes[[2]int{from.index, to.index}] = true
-		}
-	}
-	w.net.cuts = append(w.net.cuts, c)
-	return []func(){func() { w.net.cuts = slices.DeleteFunc(w.net.cuts, func(o *cut) bool { return o == c }) }}
+func (d *deed) cut(sides [][]string) bool {
+	net := &d.w.net
+	c := &cut{d.routes(sides)}
+	net.cuts = append(net.cuts, c)
+	d.undo = []func(){func() { net.cuts = slices.DeleteFunc(net.cuts, func(o *cut) bool { return o == c }) }}
+	return len(c.routes) > 0
 }
 
-func (w *world) impair(f *script.Fault, sides [][]string) []func() {
-	l := &linkFault{Link: f.Link, busy: map[[2]int]time.Duration{}}
-	if pairs := f.Pairs(sides); len(pairs) > 0 {
-		l.pairs = map[[2]int]bool{}
-		for _, pair := range pairs {
-			from, to := w.machine(pair.From), w.machine(pair.To)
-			if from != nil && to != nil {
-				l.pairs[[2]int{from.index, to.index}] = true
-			}
-		}
+// impair does something to what takes some directions, or any.
+func (d *deed) impair(sides [][]string) bool {
+	net := &d.w.net
+	l := &linkFault{Link: d.fault.Link, busy: map[[2]int]time.Duration{}}
+	if len(d.fault.Sides) > 0 {
+		l.pairs = d.routes(sides)
 	}
-	w.net.links = append(w.net.links, l)
-	return []func(){func() {
-		for i, o := range w.net.links {
-			if o == l {
-				w.net.links = append(w.net.links[:i:i], w.net.links[i+1:]...)
-				return
-			}
-		}
-	}}
+	net.links = append(net.links, l)
+	d.undo = []func(){func() { net.links = slices.DeleteFunc(net.links, func(o *linkFault) bool { return o == l }) }}
+	return l.pairs == nil || len(l.pairs) > 0
 }
 
-// injectInto does to one machine what a fault does, and returns what undoes it.
-func (w *world) injectInto(f *script.Fault, m *machine) (undo func()) {
+// into does to one machine what the fault does, and reports whether it did
+// anything.
+func (d *deed) into(m *machine) bool {
+	f, w := d.fault, d.w
 	switch f.Verb {
 	case script.Kill, script.PowerLoss:
 		p := m.process
+		if p == nil {
+			return false
+		}
 		w.crashSoon(m)
-		return func() {
+		d.undo = append(d.undo, func() {
 			if m.process == p { // it has not come to it yet
 				m.crash()
 			}
 			m.start()
-		}
+		})
+		return true
 	case script.Pause:
-		if p := m.process; p != nil {
-			d := f.Over(w.since(), w.limit) - w.since()
-			switch w.rng.IntN(3) {
-			case 0:
-				p.pause(d)
-			case 1: // in the middle of something
-				p.pauseIn, p.pauseFor = 1+w.rng.IntN(40), d
-			case 2: // as an answer leaves that is true while a lease lasts; who asked still waits
-				p.pauseAtRead = min(d, w.between(700*time.Millisecond, 1400*time.Millisecond))
-			}
-		}
+		return d.pause(m)
 	case script.Restart:
-		return w.restart(f, m)
+		return d.restart(m)
 	case script.Clock:
-		return w.setClock(f, m)
+		return d.setClock(m)
 	case script.Disk:
-		return w.disturb(f, m)
+		return d.disturb(m)
 	case script.Gossip:
-		return w.gossip(f, m)
+		return d.gossip(m)
 	case script.Join:
+		if m.process != nil || m.left {
+			return false
+		}
 		m.start()
+		return true
 	case script.Clone:
-		return w.clone(m)
+		return d.clone(m)
 	case script.Leave, script.Drain:
-		w.retire(f, m)
+		return d.retire(m)
 	}
-	return nil
+	return false
+}
+
+// pause has a machine's process stand still: at once, within a step, or as an
+// answer leaves that is true while a lease lasts, and for which somebody waits.
+func (d *deed) pause(m *machine) bool {
+	p, w := m.process, d.w
+	if p == nil {
+		return false
+	}
+	length := d.band.End - d.band.Begin
+	p.pausedBy = d
+	switch w.rng.IntN(3) {
+	case 0:
+		p.pause(length)
+	case 1:
+		p.pauseIn, p.pauseFor = 1+w.rng.IntN(40), length
+	case 2:
+		p.pauseAtRead = min(length, w.between(700*time.Millisecond, 1400*time.Millisecond))
+	}
+	d.undo = append(d.undo, func() {
+		if p.pausedBy == d { // what has not come by now does not come any more
+			p.pauseIn, p.pauseAtRead = 0, 0
+			d.band.End = max(d.band.End, p.pausedUntil-w.zero)
+		}
+	})
+	return true
 }
 
 // crashSoon crashes a machine's process: now, or at one of the next points at
 // which crashes hurt.
 func (w *world) crashSoon(m *machine) {
 	p := m.process
-	if p == nil {
-		return
-	}
 	m.wanted = false
 	at := crashPoint(w.rng.IntN(int(crashAtSend) + 1))
 	if m.torn {

@@ -1,11 +1,11 @@
 package sim
 
 import (
-	"context"
 	"strings"
 	"time"
 
 	"actormesh/chaos/script"
+	"actormesh/chaos/sim/disk"
 	"actormesh/quorum"
 )
 
@@ -24,35 +24,40 @@ func describe(f *script.Fault, sides [][]string) string {
 	return text
 }
 
-// restart restarts a machine's process, perhaps on another disk.
-func (w *world) restart(f *script.Fault, m *machine) func() {
+// restart restarts a machine's process, perhaps on another disk. Where it keeps its
+// own, it is told to stop as often as it is killed.
+func (d *deed) restart(m *machine) bool {
+	w := d.w
+	start := func() { w.after(w.between(0, 300*time.Millisecond), evFault, nil, func() { d.start(m) }) }
+	if p := m.process; p != nil && p.then == nil && d.fault.Mode == "" && w.chance(2) {
+		m.stop(start)
+		return true
+	}
 	m.crash()
-	switch f.Mode {
+	switch d.fault.Mode {
 	case script.Empty:
-		m.forget()
-		m.disk.disk = m.disk.fresh()
+		m.replaceDisk(m.disk.fresh())
+		m.foreign = false
 	case script.RolledBack:
 		if m.disk.earlier != nil {
-			m.forget()
-			m.disk.disk = m.disk.earlier
+			m.replaceDisk(m.disk.earlier)
+			m.foreign = true
 		}
 	case script.OfNode:
-		for _, name := range f.Of.Resolve(view{w: w}) {
+		for _, name := range d.fault.Of.Resolve(view{w: w}) {
 			if o := w.machine(name); o != nil && o != m {
-				m.forget()
-				m.disk.disk = o.disk.disk.Clone()
+				m.replaceDisk(o.disk.disk.Clone())
+				m.foreign = true
 			}
 		}
 	}
-	w.after(w.between(0, 300*time.Millisecond), evFault, nil, m.start)
-	return nil
+	start()
+	return true
 }
 
-// forget drops what is known of the disk that the machine had: another one takes
-// its place, and a process that finds it so may refuse to run.
-func (m *machine) forget() {
-	m.w.blame[m.index] = true
-	m.w.clonesMade = true
+// replaceDisk puts another disk in a machine, of which nothing is known.
+func (m *machine) replaceDisk(d *disk.Disk) {
+	m.disk.disk = d
 	for key := range m.w.facts.promises {
 		if key.machine == m.index {
 			delete(m.w.facts.promises, key)
@@ -62,14 +67,15 @@ func (m *machine) forget() {
 
 // clone starts a second process from a copy of the machine's disk, at another
 // address. At the end one of them is left, on the disk of the one that was let in.
-func (w *world) clone(m *machine) func() {
-	twin := w.addMachine(m.name+"'", false)
+func (d *deed) clone(m *machine) bool {
+	w := d.w
+	twin := w.addMachine(m.name+"'", m.disk.pebble)
 	twin.conf = m.conf
 	twin.conf.Listen = twin.addr
 	twin.disk.disk = m.disk.disk.Clone()
-	w.blame[twin.index], w.blame[m.index], w.clonesMade = true, true, true
+	twin.foreign, m.foreign = true, true
 	twin.start()
-	return func() {
+	d.undo = append(d.undo, func() {
 		twin.wanted = false
 		twin.crash()
 		if n := w.facts.newest; n != nil {
@@ -79,131 +85,114 @@ func (w *world) clone(m *machine) func() {
 			}
 		}
 		m.start()
-	}
+	})
+	return true
 }
 
 // setClock has a machine's clock go wrong.
-func (w *world) setClock(f *script.Fault, m *machine) func() {
+func (d *deed) setClock(m *machine) bool {
+	f := d.fault
 	usual := m.clock.rate
 	switch f.Mode {
 	case script.Jump:
 		m.clock.ahead += f.Delay
-		return nil
+		return true
 	case script.Stop:
 		// To the node it is as if it was paused, and nobody had noticed. While
 		// it lasts others may take over, which the bound on drift forbids.
-		w.clocksOff = true
+		d.w.clocksOff = true
 		m.setRate(0)
 	case script.Drift:
 		if d := f.Drift.Float(); d > quorum.MaxDrift || d < -quorum.MaxDrift {
-			w.clocksOff = true
+			m.w.clocksOff = true
 		}
 		m.setRate(1 + f.Drift.Float())
 	}
-	return func() { m.setRate(usual) }
+	d.undo = append(d.undo, func() { m.setRate(usual) })
+	return true
 }
 
-// disturb does something to a machine's disk.
-func (w *world) disturb(f *script.Fault, m *machine) func() {
-	d := m.disk.disk
-	if m.disk.pebble && f.Mode != script.Slow && f.Mode != script.Torn {
-		return nil // Pebble, when a file fails in one of its goroutines, ends the program
+// disturb does something to a machine's disk. Pebble, when a file fails in one of
+// its goroutines, ends the program, and its own damage is not modelled.
+func (d *deed) disturb(m *machine) bool {
+	f, w := d.fault, d.w
+	if m.disk.pebble && f.Mode != script.Slow && f.Mode != script.Lose {
+		return false
 	}
 	switch f.Mode {
 	case script.Full:
-		w.blame[m.index] = true
-		usage, err := d.GetDiskUsage("")
-		if err != nil {
-			return nil
-		}
-		room := uint64(64) // it fills up in the middle of a write
-		if w.chance(2) {
-			room = 8 << 20 // or slowly enough that the node can give way
-		}
-		d.SetCapacity(usage.UsedBytes + room)
-		return func() {
-			m.disk.disk.SetCapacity(0)
-			m.start()
-		}
+		d.fill(m)
 	case script.EIO:
-		w.blame[m.index] = true
-		d.FailSync(1 + w.rng.IntN(4))
-		return func() {
-			m.disk.disk.FailSync(0)
-			m.start()
+		m.dying++
+		m.disk.disk.FailSync(1 + w.rng.IntN(4))
+		if m.process != nil {
+			m.process.dying = true
 		}
+		d.undo = append(d.undo, func() {
+			if m.dying--; m.dying == 0 {
+				m.disk.disk.FailSync(0)
+			}
+			m.start()
+		})
 	case script.Slow:
 		m.disk.slow = f.Delay
-		return func() { m.disk.slow = 0 }
+		d.undo = append(d.undo, func() { m.disk.slow = 0 })
 	case script.Flip, script.Misdirect:
-		w.blame[m.index] = true
-		damage := d.FlipBit
+		damage := m.disk.disk.FlipBit
 		if f.Mode == script.Misdirect {
-			damage = d.MisdirectWrite
+			damage = m.disk.disk.MisdirectWrite
 		}
-		if damage(w.rng) {
-			w.count("pair damaged")
+		if !damage(w.rng) {
+			return false
 		}
+		d.took = m
 	case script.Torn:
 		m.torn = true
-		return func() { m.torn = false }
+		d.undo = append(d.undo, func() { m.torn = false })
 	case script.Lose: // as every crash here does
 	}
-	return nil
+	return true
 }
 
-// gossip tells a node something false: that the named one has another address,
-// and a view from the future.
-func (w *world) gossip(f *script.Fault, m *machine) func() {
-	if f.Mode != script.Suspect || m.process == nil || m.process.port == nil {
-		return nil
+// fill leaves a disk little room, or none.
+func (d *deed) fill(m *machine) {
+	usage, err := m.disk.disk.GetDiskUsage("")
+	if err != nil {
+		panic(err) // a disk in memory knows
 	}
-	id := m.process.port.conf.Self
-	for _, name := range f.Of.Resolve(view{w: w}) {
-		if o := w.machine(name); o != nil && o.process != nil && o.process.port != nil {
-			if h, ok := o.process.port.conf.Handler.(hinted); ok {
-				w.count("false hint")
-				w.after(0, evMessage, o.process, func() { h.Hint(id, "127.0.0.1:1", quorum.Epoch(1)<<40) })
-			}
-		}
+	room := uint64(64) // it fills up in the middle of a write
+	if d.w.chance(2) {
+		room = 8 << 20 // or slowly enough that the node can give way
 	}
-	return nil
-}
-
-// hinted is a node's handler of the network, which takes hints of gossip too.
-type hinted interface {
-	Hint(id quorum.NodeID, addr string, epoch quorum.Epoch)
-}
-
-// retire has a node give up what it owns, for good or not, and end.
-func (w *world) retire(f *script.Fault, m *machine) {
-	p := m.process
-	if p == nil || p.node == nil {
-		return
+	m.full++
+	m.disk.disk.SetCapacity(usage.UsedBytes + room)
+	if m.process != nil {
+		m.process.full = true
 	}
-	m.wanted = false
-	p.begin(func() {
-		retire := p.node.Drain
-		if f.Verb == script.Leave {
-			m.leaving = true
-			retire = p.node.Leave
+	d.undo = append(d.undo, func() {
+		if m.full--; m.full == 0 {
+			m.disk.disk.SetCapacity(0)
 		}
-		ctx, cancel := p.WithDeadline(context.Background(), p.About().Add(20*time.Second))
-		defer cancel()
-		err := retire(ctx)
-		w.tracef("%s: %s: %v", m.name, f.Verb, err)
-		if err == nil {
-			w.count("node gone by " + string(f.Verb))
-			m.left = f.Verb == script.Leave
-		}
-		if m.process == p {
-			m.crash()
-		}
-		if err != nil {
-			w.count("retirement given up")
-		}
-		if !m.left {
-			w.after(w.between(0, time.Second), evFault, nil, m.start)
-		}
+		m.start()
 	})
+}
+
+// gossip has gossip say what is false, or nothing.
+func (d *deed) gossip(m *machine) bool {
+	if d.fault.Mode == script.Silence {
+		m.silent++
+		d.undo = append(d.undo, func() { m.silent-- })
+		return true
+	}
+	if m.process == nil || m.process.port == nil {
+		return false
+	}
+	told := false
+	for _, name := range d.fault.Of.Resolve(view{w: d.w}) {
+		if o := d.w.machine(name); o != nil && o != m && o.process.hint(hint{m.process.port.conf.Self, "127.0.0.1:1", 1 << 40}) {
+			d.w.count("false hint")
+			told = true
+		}
+	}
+	return told
 }

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strconv"
-	"strings"
 	"time"
 
 	"actormesh/chaos/script"
@@ -16,7 +15,6 @@ import (
 	"actormesh/chaos/workload"
 	"actormesh/local"
 	"actormesh/mesh"
-	"actormesh/mesh/core"
 	"actormesh/quorum"
 )
 
@@ -37,6 +35,10 @@ type machine struct {
 	leaving bool // it was told to, once
 	left    bool // the mesh, for good
 	torn    bool // crashes come in the middle of a sync
+	foreign bool // its directory is a copy, was copied, or was set back
+	full    int  // faults that leave the disk no room
+	dying   int  // faults that have an fsync fail
+	silent  int  // faults that keep gossip from it
 }
 
 // clock is a machine's: base at the true time since, from when on it goes at rate.
@@ -109,46 +111,25 @@ func (m *machine) start() {
 	p := w.newProcess(m)
 	m.process = p
 	w.tracef("%s: start %d", m.name, m.lives)
+	ctx, cancel := context.WithCancel(context.Background())
+	p.cancel = cancel
 	p.begin(func() {
 		conf := m.conf
 		conf.Environment = p
-		node, err := mesh.Start(context.Background(), conf, workload.Hosts()...)
+		node, err := mesh.Start(ctx, conf, workload.Hosts()...)
+		cancel()
 		if err == nil {
 			w.count("start")
 			p.node = node
-			p.Wait(0, node.Done(), nil, nil)
-			err = node.Err()
-		}
-		m.exit(p, err)
-	})
-}
-
-// exit is the end of a process by itself.
-func (m *machine) exit(p *process, err error) {
-	w := m.w
-	w.tracef("%s: ends by itself: %v", m.name, err)
-	w.count("process ended")
-	m.process = nil
-	if !w.mayEnd(m, err) {
-		w.broken("%s ended by itself: %v", m.name, err)
-	}
-	p.end()
-	m.w.gone(p)
-	m.disk.disk = m.disk.disk.Clone() // what it held open is let go
-	if m.hasLeft(err) {
-		m.left, m.wanted = true, false
-	}
-	if m.wanted && err != nil && strings.Contains(err.Error(), "wipe") {
-		// The operator does what the error says.
-		m.w.count("directory wiped")
-		m.w.after(m.w.between(time.Second, 3*time.Second), evFault, nil, func() {
-			if m.process == nil && m.wanted {
-				m.forget()
-				m.disk.disk = m.disk.fresh()
-				m.start()
+			if p.then != nil { // it was told to stop as it began to serve
+				err = node.Close()
+			} else {
+				p.Wait(0, node.Done(), nil, nil)
+				err = node.Err()
 			}
-		})
-	}
+		}
+		m.ended(p, err)
+	})
 }
 
 // crash ends the machine's process at once, and takes from the disk what a crash
@@ -221,17 +202,6 @@ func (e entropy) Read(b []byte) (int, error) {
 		binary.LittleEndian.PutUint64(word[:], e.rng.Uint64())
 	}
 	return len(b), nil
-}
-
-// mayEnd reports whether a process may end by itself: not without a cause that the
-// run has given it.
-func (w *world) mayEnd(m *machine, err error) bool {
-	return err != nil && w.blame[m.index] || w.clonesMade && errors.Is(err, mesh.ErrUsage) || m.hasLeft(err)
-}
-
-// hasLeft reports whether a process ended because its node has left, as it was told.
-func (m *machine) hasLeft(err error) bool {
-	return m.leaving && (errors.Is(err, core.ErrLeft) || errors.Is(err, mesh.ErrUsage))
 }
 
 // configure makes the machines' configuration from a plan's header.

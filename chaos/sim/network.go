@@ -60,6 +60,10 @@ type port struct {
 	peers   map[quorum.NodeID]peer
 	heard   map[quorum.NodeID]*connection
 	closed  bool
+	down    chan struct{} // closed when it is
+	calls   []*outgoing
+	serving int           // handlers that are at work
+	served  chan struct{} // one value: a handler has ended
 }
 
 type peer struct{ name, addr string }
@@ -80,6 +84,7 @@ func (n *network) listen(p *process, conf transport.Config) (mesh.Network, error
 	p.port = &port{
 		p: p, addr: addr, conf: conf, cluster: conf.Cluster,
 		peers: map[quorum.NodeID]peer{}, heard: map[quorum.NodeID]*connection{},
+		down: make(chan struct{}), served: make(chan struct{}, 1),
 	}
 	n.ports[addr] = p.port
 	return p.port, nil
@@ -96,9 +101,60 @@ func (t *port) SetPeer(id quorum.NodeID, name, addr string) {
 	}
 }
 
+// Close implements mesh.Network: it tells those who wait for an answer from here,
+// and waits for what is at work here.
 func (t *port) Close() error {
+	w := t.p.w
 	t.closed = true
+	close(t.down)
+	for _, m := range w.machines {
+		if m.process == nil || m.process.port == nil || w.net.isCut(t.route(m.process.port)) {
+			continue
+		}
+		for _, c := range m.process.port.calls {
+			if c.to == t {
+				w.after(w.between(latencyMin, latencyMax), evMessage, m.process, c.end)
+			}
+		}
+	}
+	for t.serving > 0 {
+		t.p.Wait(0, t.served, nil, nil)
+	}
 	return nil
+}
+
+// serve runs a handler that Close waits for.
+func (t *port) serve(handle func()) {
+	t.serving++
+	t.p.begin(func() {
+		handle()
+		t.serving--
+		select {
+		case t.served <- struct{}{}:
+		default:
+		}
+	})
+}
+
+// outgoing is something that waits for an answer from another port.
+type outgoing struct {
+	to    *port // nil before it is known
+	done  chan struct{}
+	ended bool
+}
+
+func (c *outgoing) end() {
+	if !c.ended {
+		c.ended = true
+		close(c.done)
+	}
+}
+
+// waits waits until an answer is there, or cannot come any more.
+func (t *port) waits(ctx context.Context, c *outgoing) {
+	t.calls = append(t.calls, c)
+	t.await(ctx, idleTimeout, c.done)
+	t.calls = slices.DeleteFunc(t.calls, func(o *outgoing) bool { return o == c })
 }
 
 // route is the direction from one machine to another.
@@ -138,7 +194,11 @@ func (t *port) travel(addr string, size int, stream bool, arrive func(to *port))
 				w.count("message cut")
 			default:
 				w.note(uint64(size))
-				w.happensOn(to.p, func() { arrive(to) })
+				w.happensOn(to.p, func() {
+					if !to.closed {
+						arrive(to)
+					}
+				})
 			}
 		})
 		delay += w.between(0, lateMax)
@@ -260,23 +320,24 @@ func (t *port) Call(ctx context.Context, to quorum.NodeID, c *transport.Call) (*
 		return nil, fmt.Errorf("%w: %w", transport.ErrNotSent, transport.ErrUnreachable)
 	}
 	var reply *transport.Reply
-	done := make(chan struct{})
+	out := &outgoing{done: make(chan struct{})}
 	t.travel(p.addr, len(c.Args), true, func(at *port) {
 		if at.conf.Self != to || !at.hears(t) {
 			return
 		}
+		out.to = at
 		given := *c
 		from := transport.Caller{Hello: transport.Hello{Node: t.conf.Self, Name: t.p.m.conf.Name, Boot: t.conf.Boot}, Role: transport.RoleNode}
 		at.conf.Handler.Call(from, &given, func(r *transport.Reply) {
 			at.travel(t.addr, len(r.Result), true, func(back *port) {
-				if back == t && reply == nil {
+				if back == t && !out.ended {
 					reply = r
-					close(done)
+					out.end()
 				}
 			})
 		})
 	})
-	t.await(ctx, idleTimeout, done)
+	t.waits(ctx, out)
 	if reply == nil {
 		return nil, fmt.Errorf("%w: no answer", transport.ErrLost)
 	}
@@ -296,7 +357,7 @@ func (t *port) connected(id quorum.NodeID, addr string) bool {
 
 // await waits for done, for the end of ctx, or for a while.
 func (t *port) await(ctx context.Context, d time.Duration, done <-chan struct{}) {
-	t.p.Wait(t.p.About().Add(d), done, ctx.Done(), nil)
+	t.p.Wait(t.p.About().Add(d), done, ctx.Done(), t.down)
 }
 
 // Ask implements mesh.Network.
@@ -312,20 +373,21 @@ func (t *port) Ask(ctx context.Context, addr string, c transport.Control) (trans
 		return transport.Control{}, transport.ErrOtherCluster
 	}
 	var answer *transport.Control
-	done := make(chan struct{})
+	out := &outgoing{done: make(chan struct{})}
 	from := transport.Caller{Hello: transport.Hello{Node: t.conf.Self, Name: t.p.m.conf.Name, Boot: t.conf.Boot}, Role: transport.RoleNode}
 	t.travel(addr, len(c.Body), true, func(at *port) {
-		at.p.begin(func() {
+		out.to = at
+		at.serve(func() {
 			a := at.conf.Answer(from, c)
 			at.travel(t.addr, len(a.Body), true, func(back *port) {
-				if back == t && answer == nil {
+				if back == t && !out.ended {
 					answer = &a
-					close(done)
+					out.end()
 				}
 			})
 		})
 	})
-	t.await(ctx, idleTimeout, done)
+	t.waits(ctx, out)
 	if answer == nil {
 		return transport.Control{}, transport.ErrLost
 	}
@@ -364,7 +426,7 @@ func (s *snapshot) Close() error {
 		if at.conf.Self != s.to || !at.hears(t) {
 			return
 		}
-		at.p.begin(func() {
+		at.serve(func() {
 			err := at.conf.Handler.Snapshot(t.conf.Self, s.header, bytes.NewReader(s.Bytes()))
 			at.travel(t.addr, 1, true, func(back *port) {
 				if back == t && !answered {

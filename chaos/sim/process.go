@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"math/rand/v2"
+	"runtime/debug"
 	"time"
 
 	"actormesh/local"
@@ -22,18 +23,27 @@ type process struct {
 	pausedUntil time.Duration
 	rng         *rand.Rand
 
+	node     *mesh.Node // nil before it serves
+	cancel   func()     // ends its start
+	retiring bool       // it drains, or leaves
+	then     func()     // not nil if it was told to stop: what is to happen when it is gone
+	told     func()     // called by each task that is ended; nil for none
+	full     bool       // its disk had no room, at a time
+	dying    bool       // an fsync was to fail
+
 	tasks  []*task // by age
 	loops  []*loop
 	timers timerQueue
 	armed  time.Duration // for when the world has an event for timers; 0 for none
 	ctxs   []*deadlineContext
 
-	port *port // nil before the node listens
-	node *mesh.Node
-	view *viewRecord // the newest that the node has adopted
+	port  *port        // nil before the node listens
+	view  *viewRecord  // the newest that the node has adopted
+	heard map[int]hint // by machines: what gossip said last
 
 	// pauseIn counts readings of the clock: at the last one the process is
 	// paused for pauseFor, within whatever it does.
+	pausedBy    *deed
 	pauseIn     int
 	pauseFor    time.Duration
 	pauseAtRead time.Duration // of a pause just before the next answer by a lease leaves; 0 for none
@@ -56,8 +66,9 @@ const (
 var _ mesh.Environment = (*process)(nil)
 
 func (w *world) newProcess(m *machine) *process {
-	p := &process{w: w, m: m, rng: rand.New(rand.NewPCG(w.rng.Uint64(), 1))}
+	p := &process{w: w, m: m, rng: rand.New(rand.NewPCG(w.rng.Uint64(), 1)), heard: map[int]hint{}}
 	if m != nil {
+		p.full, p.dying = m.full > 0, m.dying > 0
 		m.lives++
 		p.id = m.index + 1 + m.lives*64
 	}
@@ -72,10 +83,11 @@ func (p *process) happens(do func()) {
 	p.poll()
 }
 
-// survive ends an event that was cut short by a crash of its own process.
+// survive ends an event that was cut short by a crash of its own process. Any
+// other panic is a finding.
 func (p *process) survive() {
 	if r := recover(); r != nil && r != (killed{}) {
-		panic(r)
+		p.w.broken("panic: %v\n%s", r, debug.Stack())
 	}
 }
 

@@ -55,12 +55,13 @@ func Run(plan *script.Plan, o Options) (*Result, error) {
 		return nil, err
 	}
 	defer w.end()
+	w.spread()
 	w.found(plan)
 	if len(w.findings) == 0 {
 		w.live(plan, o)
 	}
 	r := &Result{
-		Run:  workload.Run{Plan: plan, History: w.history, Bands: w.bands, Saw: w.saw(), SawAll: true},
+		Run:  workload.Run{Plan: plan, History: w.history, Bands: w.bands(), Saw: w.saw(), SawAll: true},
 		Seed: o.Seed, Hash: w.hash, Events: w.events, Virtual: w.time,
 	}
 	for _, text := range w.findings {

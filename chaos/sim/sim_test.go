@@ -105,3 +105,34 @@ func TestScripts(t *testing.T) {
 		})
 	}
 }
+
+// TestStops tells nodes to stop all the time, drained or not, and looks that
+// nothing of them goes on.
+func TestStops(t *testing.T) {
+	s, err := script.Parse(stops)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seed := *firstSeed; seed < *firstSeed+3; seed++ {
+		if r := run(t, script.Expand(s, seed), options(seed)); len(r.Findings) > 0 {
+			t.Error(r)
+		}
+	}
+}
+
+const stops = `
+nodes 3
+spare 1
+slots 8
+time 40s
+settle 12s
+set fold-records 2
+set idle-timeout 1s
+workload counter clients=4 actors=4 rate=20/s storm=5% tries=3 within=1s
+workload account clients=3 actors=4 rate=10/s tries=2
+at 10s join n4
+at 20s leave n4
+random every 300ms..1s for 100ms..2s from 1s until 36s of restart any *4, drain any, disk any slow 5ms
+check saw process stopped >= 10
+check saw crash within a stop >= 1
+`

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"iter"
+	"runtime/debug"
 	"time"
 
 	"actormesh/quorum"
@@ -24,6 +25,7 @@ type coroutine struct {
 	stop   func()
 	yield  func(struct{}) bool // within the task
 	run    func()
+	w      *world
 }
 
 // killed is the panic by which a task of a process that is gone ends, wherever it
@@ -38,7 +40,7 @@ func (w *world) coroutine(run func()) *coroutine {
 		c.run = run
 		return c
 	}
-	c := &coroutine{run: run}
+	c := &coroutine{run: run, w: w}
 	c.resume, c.stop = iter.Pull(func(yield func(struct{}) bool) {
 		c.yield = yield
 		for {
@@ -51,11 +53,11 @@ func (w *world) coroutine(run func()) *coroutine {
 	return c
 }
 
-// once runs the task, unless its process goes before it ends.
+// once runs the task, unless its process goes before it ends. A panic is a finding.
 func (c *coroutine) once() {
 	defer func() {
 		if r := recover(); r != nil && r != (killed{}) {
-			panic(r)
+			c.w.broken("panic: %v\n%s", r, debug.Stack())
 		}
 	}()
 	c.run()
@@ -101,6 +103,9 @@ func (p *process) resume(t *task) {
 // yield gives the world the word. It does not return if the process is gone.
 func (t *task) yield() {
 	if t.on.gone || !t.co.yield(struct{}{}) {
+		if t.on.told != nil {
+			t.on.told()
+		}
 		panic(killed{})
 	}
 }

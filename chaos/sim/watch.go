@@ -122,7 +122,7 @@ func (o watcher) Shard(index int, s *core.Shard, now quorum.Instant, r *core.Rea
 	for _, snapshot := range r.Snapshots {
 		w.step(script.StepSnapshot, p.m.name, w.nameOf(snapshot.Node))
 	}
-	if r.Damaged != "" && !w.blame[p.m.index] {
+	if r.Damaged != "" && !p.m.disk.disk.Damaged() && !p.m.foreign {
 		w.broken("%s: a damaged log: %s", p.m.name, r.Damaged)
 	}
 	w.counts["lease lapsed"] += r.Lapsed
@@ -223,7 +223,7 @@ func (o watcher) outcome(s *core.Shard, now quorum.Instant, f *core.Finished) {
 	if c.ReadOnly {
 		if out.Until == 0 {
 			w.count("read by a quorum")
-		} else if now < out.Until && out.Fence.Ballot.Less(last.ballot) && last.process != p && !w.clocksOff && !w.copied(p, last) {
+		} else if now < out.Until && out.Fence.Ballot.Less(last.ballot) && last.process != p && !w.clocksOff && !w.copied(p, c.Slot, last) {
 			w.broken("%s: %s is read at %v under a lease, when %s was active at %v", p.m.name, c.Actor, out.Fence, last.process.m.name, last.ballot)
 		} else {
 			w.count("read under a lease")
@@ -238,9 +238,10 @@ func (o watcher) outcome(s *core.Shard, now quorum.Instant, f *core.Finished) {
 	w.facts.top[c.Slot] = max(w.facts.top[c.Slot], out.Fence.LSN)
 }
 
-// copied reports whether a process may read for a moment longer because a copy of
-// its directory was started: quorum.Leases says why that is so, for one lease.
-func (w *world) copied(p *process, next activeOwner) bool {
+// copied reports whether a process may read for a moment longer because the next
+// owner has the promise of a copy of its directory: quorum.Leases says why that is
+// so, for one lease.
+func (w *world) copied(p *process, slot quorum.SlotID, next activeOwner) bool {
 	lease := p.m.conf.Lease
 	if lease == 0 {
 		lease = 500 * time.Millisecond
@@ -248,12 +249,10 @@ func (w *world) copied(p *process, next activeOwner) bool {
 	if w.time-next.since > lease {
 		return false
 	}
-	for _, m := range w.machines {
-		if m != p.m && m.conf.Name == p.m.conf.Name {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(w.machines, func(m *machine) bool {
+		promise := w.facts.promises[machineSlot{m.index, slot}].Ballot
+		return m != p.m && m.conf.Name == p.m.conf.Name && !promise.Less(next.ballot)
+	})
 }
 
 // turn checks that turns of one activation grow.

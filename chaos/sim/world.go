@@ -26,16 +26,13 @@ type world struct {
 	running  *task // nil between tasks
 	idle     []*coroutine
 
-	facts      facts
-	waiting    []armed         // faults that wait for a step of a handover
-	bands      []workload.Band // what was done
-	lasting    []*lasting
-	limit      time.Duration // when faults are over
-	calm       bool          // no faults any more
-	blame      map[int]bool  // machines whose processes may end by themselves
-	clonesMade bool
-	clocksOff  bool // a clock was past the bound: only writes are safe
-	disks      disk.Counts
+	facts     facts
+	waiting   []armed       // faults that wait for a step of a handover
+	deeds     []*deed       // faults that were done
+	limit     time.Duration // when faults are over
+	calm      bool          // no faults any more
+	clocksOff bool          // a clock was past the bound: only writes are safe
+	disks     disk.Counts
 
 	open    []*exchange // calls of clients under way
 	history workload.History
@@ -47,7 +44,7 @@ type world struct {
 }
 
 func newWorld(seed uint64) *world {
-	w := &world{rng: rand.New(rand.NewPCG(seed, 0x6d657368)), counts: map[string]int{}, facts: newFacts(), blame: map[int]bool{}}
+	w := &world{rng: rand.New(rand.NewPCG(seed, 0x6d657368)), counts: map[string]int{}, facts: newFacts()}
 	w.net.init()
 	return w
 }

@@ -247,19 +247,28 @@ func fenceOf(e *Event) mesh.Fence {
 
 // recovery checks that once the last fault is over and the mesh has had its time,
 // every call is answered that reached a node: one may have left for good. A machine
-// that stands still gives it that time again. That every actor can be read in the
-// end is checked elsewhere.
+// that stands still gives it that time again. A plan that asks for that must have
+// such calls. That every actor can be read in the end is checked elsewhere.
 func (c *checker) recovery() {
-	limit := c.run.Plan.Settle
+	limit, asked := c.run.Plan.Settle, false
 	for _, check := range c.run.Plan.Checks {
 		if check.Within > 0 {
-			limit = min(limit, check.Within)
+			limit, asked = min(limit, check.Within), true
 		}
 	}
+	began := 0
 	for _, o := range c.ops {
-		if calm := o.began - c.disturbed(o); calm >= limit && o.answer == nil && o.reached() {
+		calm := o.began - c.disturbed(o)
+		if calm < limit || !o.reached() {
+			continue
+		}
+		began++
+		if o.answer == nil {
 			c.tell("%v after the last fault it is not answered:\n%v", calm.Round(time.Millisecond), o.events[len(o.events)-1])
 		}
+	}
+	if asked && began == 0 {
+		c.tell("the last fault was over at %v, and no call reached a node that began %v later or after that", LastFault(c.run), limit)
 	}
 }
 

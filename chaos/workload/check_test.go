@@ -192,6 +192,9 @@ var violations = []violation{
 	{"too few calls", "minimums", "9999 at least", func(t *testing.T, r *Run) {
 		r.Plan.Checks = append(r.Plan.Checks, script.Check{What: "calls", Min: 9999})
 	}},
+	{"a fault that is over too late to see a recovery", "recovery", "no call reached", func(_ *testing.T, r *Run) {
+		r.Bands[0].End = r.Plan.Length()
+	}},
 	{"too few kills", "minimums", "0 kill, 1 at least", func(t *testing.T, r *Run) { r.Bands = nil }},
 	{"what the engine never saw", "minimums", "0 moves", func(t *testing.T, r *Run) { r.Saw["moves"] = 0 }},
 	{"what an engine that sees all has no word of", "minimums", "0 moves", func(t *testing.T, r *Run) { r.Saw, r.SawAll = nil, true }},

@@ -198,6 +198,18 @@ func (c *contents) flip(n int, rng *rand.Rand) {
 	c.set(&bad)
 }
 
+// damaged reports whether a pair does not verify.
+func (c *contents) damaged() bool {
+	sound := true
+	if c.tree != nil {
+		c.tree.Ascend(func(p *pair) bool {
+			sound = p.sound()
+			return sound
+		})
+	}
+	return !sound
+}
+
 // misdirect writes the value of one pair in another's place.
 func (c *contents) misdirect(from, to int) {
 	source, target := c.nth(from), c.nth(to)

@@ -62,6 +62,8 @@ type Disk struct {
 
 	mu       sync.Mutex // never held while anything else is called
 	contents contents
+	open     int  // stores on it
+	found    bool // a read has found a pair damaged
 	failSync int  // this many syncs from now on, the last fails; 0: none
 	lies     bool // syncs do nothing
 	tear     bool // at the crash
@@ -94,7 +96,7 @@ func (d *Disk) Engine() engine.Open {
 	if d.pebble {
 		return nil
 	}
-	return d.open
+	return d.openModel
 }
 
 // Crash returns the disk as a restart finds it after the power was lost: without a
@@ -170,6 +172,20 @@ func (d *Disk) TearAtCrash() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.tear = true
+}
+
+// InUse reports whether a store is open on the disk. Of Pebble it knows nothing.
+func (d *Disk) InUse() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.open > 0
+}
+
+// Damaged reports whether a pair is damaged, or a read has found that one was.
+func (d *Disk) Damaged() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.found || d.contents.damaged()
 }
 
 // SetCapacity bounds what the map may hold, in bytes; 0 means a terabyte. What is

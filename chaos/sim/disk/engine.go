@@ -15,20 +15,39 @@ import (
 	"github.com/google/btree"
 )
 
-// model is the engine of a disk that is not Pebble's.
-type model struct{ d *Disk }
+// model is the engine of a disk that is not Pebble's. As Pebble does, it panics
+// when it is used after its end.
+type model struct {
+	d      *Disk
+	closed bool
+}
 
-func (d *Disk) open(engine.Config) (engine.Engine, error) { return model{d}, nil }
+func (d *Disk) openModel(engine.Config) (engine.Engine, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.open++
+	return &model{d: d}, nil
+}
+
+// lock locks the disk for one call.
+func (m *model) lock() {
+	m.d.mu.Lock()
+	if m.closed {
+		m.d.mu.Unlock()
+		panic("disk: the store is used after its end")
+	}
+}
 
 // corrupt is the error of a pair that does not verify.
 func (d *Disk) corrupt(p *pair) error {
 	d.counts.DamageFound++
+	d.found = true
 	return fmt.Errorf("disk: key %x: checksum does not match: %w", p.key, pebble.ErrCorruption)
 }
 
 // Get returns a copy of the key's value.
-func (m model) Get(key []byte, _ bool) (value []byte, found bool, err error) {
-	m.d.mu.Lock()
+func (m *model) Get(key []byte, _ bool) (value []byte, found bool, err error) {
+	m.lock()
 	defer m.d.mu.Unlock()
 	p, found := m.d.contents.tree.Get(&pair{key: key})
 	switch {
@@ -41,15 +60,15 @@ func (m model) Get(key []byte, _ bool) (value []byte, found bool, err error) {
 }
 
 // NewIter returns an iterator over [lower, upper).
-func (m model) NewIter(lower, upper []byte) (engine.Iterator, error) {
-	m.d.mu.Lock()
+func (m *model) NewIter(lower, upper []byte) (engine.Iterator, error) {
+	m.lock()
 	defer m.d.mu.Unlock()
 	return &iterator{d: m.d, tree: m.d.contents.tree.Clone(), lower: lower, upper: upper}, nil
 }
 
 // DiskUsage returns what the pairs in [start, end) take.
-func (m model) DiskUsage(start, end []byte) (n uint64, err error) {
-	m.d.mu.Lock()
+func (m *model) DiskUsage(start, end []byte) (n uint64, err error) {
+	m.lock()
 	defer m.d.mu.Unlock()
 	m.d.contents.tree.AscendRange(&pair{key: start}, &pair{key: end}, func(p *pair) bool {
 		n += p.bytes()
@@ -72,7 +91,7 @@ type op struct {
 }
 
 // NewBatch returns an empty batch.
-func (m model) NewBatch() engine.Batch { return &batch{} }
+func (m *model) NewBatch() engine.Batch { return &batch{} }
 
 // add adds an op for a key and a value of these lengths, in one piece of memory.
 func (b *batch) add(keyBytes, valueBytes int, o op) *pair {
@@ -109,8 +128,8 @@ func (b *batch) Empty() bool { return len(b.ops) == 0 }
 func (b *batch) Close() { b.ops = nil }
 
 // Apply applies a batch. One whose sync fails is there, until a crash at least.
-func (m model) Apply(eb engine.Batch, sync bool) error {
-	m.d.mu.Lock()
+func (m *model) Apply(eb engine.Batch, sync bool) error {
+	m.lock()
 	defer m.d.mu.Unlock()
 	b, c := eb.(*batch), &m.d.contents
 	if err := m.d.room(b.bytes); err != nil {
@@ -137,7 +156,7 @@ func (m model) Apply(eb engine.Batch, sync bool) error {
 	return m.syncAll()
 }
 
-func (m model) syncAll() error {
+func (m *model) syncAll() error {
 	if err := m.d.sync(); err != nil {
 		return err
 	}
@@ -146,18 +165,24 @@ func (m model) syncAll() error {
 }
 
 // Flush syncs what was applied, for the model has nothing that is in memory only.
-func (m model) Flush() error {
-	m.d.mu.Lock()
+func (m *model) Flush() error {
+	m.lock()
 	defer m.d.mu.Unlock()
 	return m.syncAll()
 }
 
 // Close syncs what was applied.
-func (m model) Close() error { return m.Flush() }
+func (m *model) Close() error {
+	m.lock()
+	defer m.d.mu.Unlock()
+	m.closed = true
+	m.d.open--
+	return m.syncAll()
+}
 
 // Metrics returns what there is to measure.
-func (m model) Metrics() engine.Metrics {
-	m.d.mu.Lock()
+func (m *model) Metrics() engine.Metrics {
+	m.lock()
 	defer m.d.mu.Unlock()
 	return engine.Metrics{DiskBytes: m.d.contents.bytes, MemTableBytes: m.d.contents.bytes}
 }
@@ -171,7 +196,7 @@ type table struct {
 }
 
 // CreateTable begins a file of pairs.
-func (m model) CreateTable(name string) (engine.Table, error) {
+func (m *model) CreateTable(name string) (engine.Table, error) {
 	f, err := m.d.Create(name, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return nil, err
@@ -224,7 +249,7 @@ func (d *Disk) readTable(name string) ([]*pair, error) {
 
 // Ingest replaces [start, end) by what the files hold. If the sync of that fails,
 // nothing has changed.
-func (m model) Ingest(names []string, start, end []byte) error {
+func (m *model) Ingest(names []string, start, end []byte) error {
 	var pairs []*pair
 	for _, name := range names {
 		more, err := m.d.readTable(name)
@@ -244,8 +269,8 @@ func (m model) Ingest(names []string, start, end []byte) error {
 	return nil
 }
 
-func (m model) ingest(pairs []*pair, start, end []byte) error {
-	m.d.mu.Lock()
+func (m *model) ingest(pairs []*pair, start, end []byte) error {
+	m.lock()
 	defer m.d.mu.Unlock()
 	if err := m.d.sync(); err != nil {
 		return err
