@@ -18,7 +18,7 @@ UNITS  = $(filter-out %/chaos/local %/chaos/e2e %/chaos/e2e/% %/chaos/explore %/
 # the same, and say what they lack.
 RACE := $(shell test "$$($(GO) env CGO_ENABLED)" = 1 && command -v "$$($(GO) env CC | cut -d' ' -f1)" >/dev/null && echo -race)
 
-.PHONY: build test check demo bench bench-peers failover explore unit searches e2e fmt vet lint dead arch tidy clean-tree sim sim-long
+.PHONY: build test check demo bench bench-peers bench-failover bench-join bench-recovery bench-scale peers failover explore unit searches e2e fmt vet lint dead arch tidy clean-tree sim sim-long
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/ ./cmd/meshnode
@@ -52,9 +52,10 @@ chaos: build
 chaos-some: build
 	./$(BIN)/meshnode chaos run $(SOME) --on local --jobs $(or $(JOBS),2) --report $(BIN)/chaos-some
 
-# failover prints how long the actors of a killed owner are away.
+# failover prints how long the actors of a killed owner are away; bench-failover
+# does so beside etcd.
 failover: build
-	$(GO) run ./chaos/failover --meshnode ./$(BIN)/meshnode
+	./$(BIN)/meshnode bench failover
 
 # explore searches the protocols exhaustively, in about ten minutes, and then
 # finds the planted bugs; the tests search the beginning only. NAMES="..." picks
@@ -75,33 +76,60 @@ bench: build
 	./$(BIN)/meshnode bench
 
 # bench-baseline keeps a run of this commit; bench-compare runs again, later or of
-# other code, and compares. Both are of one machine: the file is no source.
-BENCHSTAT  := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
-BENCHFLAGS ?= --clients 1,64 --reps 6 --seconds 2
+# other code, and compares. Both are of one machine: the files are no source. Each
+# is a run of calls with BENCHFLAGS, and one of each of BENCHSTUDIES with its flags.
+BENCHSTAT    := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
+BENCHFLAGS   ?= --clients 1,64 --reps 6 --seconds 2
+BENCHSTUDIES ?= failover join recovery rest scale
+failoverFLAGS ?= --reps 6 --via go
+joinFLAGS     ?= --reps 6
+recoveryFLAGS ?= --reps 6 --records 20000
+restFLAGS     ?= --reps 6 --actors 0,20000 --settle 2s --window 2s
+scaleFLAGS    ?= --reps 6 --actors 1000,50000
+
+# benchrun makes them, and leaves what it has found in one file.
+define benchrun
+	@mkdir -p $(BIN)/bench
+	./$(BIN)/meshnode bench $(BENCHFLAGS) --benchstat $(BIN)/bench/calls.txt
+	$(foreach s,$(BENCHSTUDIES),./$(BIN)/meshnode bench $(s) $($(s)FLAGS) --benchstat $(BIN)/bench/$(s).txt && ) true
+	cat $(BIN)/bench/calls.txt $(BENCHSTUDIES:%=$(BIN)/bench/%.txt) > $(1)
+endef
 
 .PHONY: bench-baseline bench-compare bench-rest bench-docs
 bench-baseline: build
-	./$(BIN)/meshnode bench $(BENCHFLAGS) --benchstat $(BIN)/bench-baseline.txt
+	$(call benchrun,$(BIN)/bench-baseline.txt)
 
 bench-compare: build
 	@test -f $(BIN)/bench-baseline.txt || { echo "no baseline: make bench-baseline first"; exit 1; }
-	./$(BIN)/meshnode bench $(BENCHFLAGS) --benchstat $(BIN)/bench-now.txt
+	$(call benchrun,$(BIN)/bench-now.txt)
 	$(GO) run $(BENCHSTAT) $(BIN)/bench-baseline.txt $(BIN)/bench-now.txt
 
-# bench-rest measures what a mesh takes while nobody calls it.
-bench-rest: build
-	./$(BIN)/meshnode bench rest
+# What is no steady load: what a mesh takes while nobody calls it, a node that joins
+# under load, nodes that were killed and start again, many slots and many actors.
+bench-rest bench-join bench-recovery bench-scale: bench-%: build
+	./$(BIN)/meshnode bench $* $(STUDYFLAGS)
 
 # bench-peers measures etcd, hashicorp/raft, JetStream and bare limits beside the
-# mesh, in the same run. It is a module of its own, so that what the peers depend
-# on stays out of the product.
-bench-peers: build
+# mesh, in the same run; bench-failover kills owners and leaders. It is a module of
+# its own, so that what the peers depend on stays out of the product.
+peers: build
 	cd bench/peers && CGO_ENABLED=0 $(GO) build -trimpath -o ../../$(BIN)/peers .
+
+bench-peers: peers
 	./$(BIN)/peers --meshnode ./$(BIN)/meshnode $(PEERFLAGS)
 
-# bench-docs is the run of docs/bench.md, in about ten minutes.
-bench-docs:
-	$(MAKE) bench-peers PEERFLAGS="--clients 1,16,64,256 --seconds 2.5 --warmup-seconds 0.7 --doc docs/bench.md --plots docs/bench"
+bench-failover: peers
+	./$(BIN)/peers failover --meshnode ./$(BIN)/meshnode $(FAILOVERFLAGS)
+
+# bench-docs is the runs of docs/bench.md, in about a quarter of an hour.
+bench-docs: DOC := --doc docs/bench.md
+bench-docs: peers
+	./$(BIN)/peers --meshnode ./$(BIN)/meshnode --clients 1,16,64,256 --seconds 2 --warmup-seconds 0.5 $(DOC) --plots docs/bench
+	./$(BIN)/peers failover --meshnode ./$(BIN)/meshnode $(DOC)
+	./$(BIN)/meshnode bench join $(DOC)
+	./$(BIN)/meshnode bench recovery --records 10000,100000,1000000 $(DOC)
+	./$(BIN)/meshnode bench rest --actors 0,100000 $(DOC)
+	./$(BIN)/meshnode bench scale $(DOC)
 
 check: fmt vet lint dead arch tidy clean-tree
 

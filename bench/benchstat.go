@@ -12,10 +12,7 @@ import (
 // client saw.
 func (r *Report) WriteBenchstat(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "goarch: %s\npkg: actormesh/bench\n", r.Machine.Arch)
-	if r.Machine.CPU != "" {
-		fmt.Fprintf(&b, "cpu: %s\n", r.Machine.CPU)
-	}
+	b.WriteString(r.benchstatHead())
 	for i := range r.Results {
 		result := &r.Results[i]
 		for k := range result.Samples {
@@ -28,6 +25,15 @@ func (r *Report) WriteBenchstat(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// benchstatHead says what benchmarks ran on.
+func (c *Conditions) benchstatHead() string {
+	head := fmt.Sprintf("goarch: %s\npkg: actormesh/bench\n", c.Machine.Arch)
+	if c.Machine.CPU != "" {
+		head += fmt.Sprintf("cpu: %s\n", c.Machine.CPU)
+	}
+	return head
 }
 
 // benchmark is the cell's name among benchmarks, such as

@@ -15,6 +15,7 @@ type Disk struct {
 	Device     string  `json:"device,omitempty"`
 	SyncP50us  float64 `json:"fdatasync_p50_us"` // of probeBytes appended
 	SyncP99us  float64 `json:"fdatasync_p99_us"`
+	Flushes    uint64  `json:"probe_flushes"` // that the device counted for probes of them; 0 if it counts none
 }
 
 // The probe of a disk: so many appends of so many bytes, each made durable.
@@ -62,6 +63,7 @@ func probeDisk(dir string) (d Disk, err error) {
 	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
 	took := make([]time.Duration, probes)
 	block := make([]byte, probeBytes)
+	before := deviceFlushes(dir)
 	for i := range took {
 		if _, err := f.Write(block); err != nil {
 			return d, err
@@ -72,6 +74,7 @@ func probeDisk(dir string) (d Disk, err error) {
 		}
 		took[i] = time.Since(start)
 	}
+	d.Flushes = deviceFlushes(dir) - before
 	slices.Sort(took)
 	d.SyncP50us = micros(int64(took[len(took)/2]))
 	d.SyncP99us = micros(int64(took[len(took)*99/100]))

@@ -30,6 +30,7 @@ func newHistogram() *hdrhistogram.Histogram {
 type loop struct {
 	client   Client
 	workload Workload
+	keys     int // 0 for the workload's own
 	clients  int
 	rate     float64 // calls per second of all clients; 0 for a closed loop
 	seed     uint64
@@ -92,6 +93,9 @@ func (l *loop) usageAt(ctx context.Context, at time.Time) (usage, error) {
 func (l *loop) call(ctx context.Context, client int, loopStart, begin, end time.Time) tally {
 	t := tally{latencies: newHistogram()}
 	requests := newRequests(l.workload, l.seed+uint64(client))
+	if l.keys > 0 {
+		requests.traits.keys = l.keys
+	}
 	for n := 0; ; n++ {
 		start := time.Now()
 		if l.rate > 0 {
@@ -162,18 +166,24 @@ const prepareClients = 32
 // awake.
 func prepare(ctx context.Context, c Client, w Workload) error {
 	t := w.traits()
-	errs := make([]error, prepareClients)
+	return write(ctx, c, t.writer, prepareClients, 0, t.first, func(n int) int { return n })
+}
+
+// write makes the nth call of a workload, for each n from one number up to, but
+// without, another, by so many clients; key says of which key.
+func write(ctx context.Context, c Client, w Workload, clients, from, to int, key func(n int) int) error {
+	errs := make([]error, clients)
 	var wg sync.WaitGroup
-	for i := range prepareClients {
+	for i := range clients {
 		wg.Go(func() {
-			requests := newRequests(t.writer, uint64(i))
-			for key := i; key < t.first && errs[i] == nil && ctx.Err() == nil; key += prepareClients {
-				errs[i] = c.Do(ctx, i, requests.of(key))
+			requests := newRequests(w, uint64(i))
+			for n := from + i; n < to && errs[i] == nil && ctx.Err() == nil; n += clients {
+				errs[i] = c.Do(ctx, i, requests.of(key(n)))
 			}
 		})
 	}
 	wg.Wait()
-	return errors.Join(ctx.Err(), errors.Join(errs...))
+	return errors.Join(context.Cause(ctx), errors.Join(errs...))
 }
 
 // pause waits, or returns the error of ctx.

@@ -7,6 +7,9 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strconv"
+	"strings"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -45,6 +48,7 @@ func playNode(args []string) {
 func fakeNode(name string) http.Handler {
 	mux := http.NewServeMux()
 	asked := 0
+	var called sync.Map // paths of actors
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "{}") })
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
 		io.WriteString(w, `{"members":[{"name":"n1","addr":"127.0.0.1:1"}]}`)
@@ -55,9 +59,19 @@ func fakeNode(name string) http.Handler {
 	})
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
 		io.WriteString(w, "# HELP x\nmesh_fsync_seconds_count 7\nmesh_fsync_seconds_sum 1\nprocess_cpu_seconds_total 1.5\n"+
-			"process_resident_memory_bytes 3e6\ngo_memstats_heap_alloc_bytes 2e6\nmesh_store_bytes 1e6\n")
+			"mesh_store_bytes 1e6\n")
+		awake := 0
+		called.Range(func(any, any) bool { awake++; return true })
+		fmt.Fprintf(w, "mesh_activations %d\nprocess_resident_memory_bytes %d\ngo_memstats_heap_alloc_bytes %d\n",
+			awake, 3_000_000+500*awake, 2_000_000+400*awake)
+	})
+	mux.HandleFunc("GET /v1/actors/{kind}/{id}", func(w http.ResponseWriter, r *http.Request) {
+		id, _ := strings.CutPrefix(r.PathValue("id"), "bench-")
+		key, _ := strconv.Atoi(id)
+		fmt.Fprintf(w, `{"owner":"n%d"}`, key%3+1)
 	})
 	mux.HandleFunc("POST /v1/actors/{kind}/{id}/{method}", func(w http.ResponseWriter, r *http.Request) {
+		called.Store(r.PathValue("kind")+"/"+r.PathValue("id"), true)
 		var arg any
 		err := json.NewDecoder(r.Body).Decode(&arg)
 		if err != nil && err != io.EOF {

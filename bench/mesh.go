@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/http"
 	"os/exec"
@@ -55,6 +56,11 @@ func (m *Mesh) Workloads() []Workload {
 // startTimeout bounds a system's start.
 const startTimeout = time.Minute
 
+// args returns the flags of every node.
+func (m *Mesh) args() []string {
+	return append([]string{"--log-format", "text", "--log-level", "warn"}, m.Args...)
+}
+
 // Start implements System. The nodes found the mesh together, so that every slot
 // has all of its replicas from the first record on.
 func (m *Mesh) Start(ctx context.Context, dir string) (Cluster, error) {
@@ -62,7 +68,7 @@ func (m *Mesh) Start(ctx context.Context, dir string) (Cluster, error) {
 	defer cancel()
 	processes, err := cluster.New(cluster.Config{
 		Binary: m.Binary, Dir: dir, Nodes: m.Nodes, Together: true,
-		Args: append([]string{"--log-format", "text", "--log-level", "warn"}, m.Args...),
+		Args: m.args(),
 	})
 	if err != nil {
 		return nil, err
@@ -121,7 +127,10 @@ type RunningMesh struct {
 	TLS   *tls.Config       // for HTTP; nil without certificates
 }
 
-var _ System = (*RunningMesh)(nil)
+var (
+	_ System    = (*RunningMesh)(nil)
+	_ Crashable = (*meshCluster)(nil)
+)
 
 // Name implements System.
 func (m *RunningMesh) Name() string { return "mesh" }
@@ -205,6 +214,36 @@ func (c *meshCluster) Counters(ctx context.Context) (Counters, error) {
 	return sum, nil
 }
 
+// PIDs implements Cluster.
+func (c *meshCluster) PIDs() []int {
+	if c.processes == nil {
+		return nil
+	}
+	return ProcessIDs(c.processes)
+}
+
+// Victim implements Crashable: the keys are those of actors that the node owns.
+func (c *meshCluster) Victim(ctx context.Context, n, keys int) (*cluster.Node, []int, error) {
+	if c.processes == nil {
+		return nil, nil, errors.New("a mesh of somebody else's is not to be killed")
+	}
+	victim := c.processes.Nodes[n%len(c.processes.Nodes)]
+	var owned []int
+	for key := 0; key < Keys && len(owned) < keys; key++ {
+		owner, err := c.processes.Owner(ctx, "kv", actorID(key))
+		if err != nil {
+			return nil, nil, err
+		}
+		if owner == victim {
+			owned = append(owned, key)
+		}
+	}
+	if len(owned) < keys {
+		return nil, nil, fmt.Errorf("%s owns %d of %d actors, %d are wanted", victim.Name, len(owned), Keys, keys)
+	}
+	return victim, owned, nil
+}
+
 // Close implements Cluster.
 func (c *meshCluster) Close() error {
 	c.pages.CloseIdleConnections()
@@ -212,6 +251,17 @@ func (c *meshCluster) Close() error {
 		return nil
 	}
 	return c.processes.Close()
+}
+
+// ProcessIDs returns the ids of a cluster's processes that run.
+func ProcessIDs(c *cluster.Cluster) []int {
+	var pids []int
+	for _, n := range c.Nodes {
+		if pid := n.PID(); pid != 0 {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 // ProcessesCPU returns the CPU time of a cluster's processes; 0 where the system

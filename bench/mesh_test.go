@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +40,14 @@ func TestMesh(t *testing.T) {
 	if err != nil || counters.Fsyncs != 3*7 {
 		t.Errorf("%+v, %v", counters, err)
 	}
+	pids := c.PIDs()
+	victim, keys, err := c.(Crashable).Victim(t.Context(), 4, 3)
+	if err != nil || victim.Name != "n2" || !slices.Equal(keys, []int{1, 4, 7}) || len(pids) != 3 || pids[1] != victim.PID() {
+		t.Errorf("%v of %v is to be killed, with keys %v, %v", victim, pids, keys, err)
+	}
+	if _, _, err := c.(Crashable).Victim(t.Context(), 0, Keys); err == nil {
+		t.Error("one node owns all keys")
+	}
 }
 
 func TestMeshThatIsNotWhole(t *testing.T) {
@@ -67,6 +77,9 @@ func TestRunningMesh(t *testing.T) {
 	counters, err := c.Counters(t.Context())
 	if want := (Counters{CPU: 1500 * time.Millisecond, Fsyncs: 7}); err != nil || counters != want {
 		t.Errorf("%+v, %v, want %+v", counters, err, want)
+	}
+	if _, _, err := c.(Crashable).Victim(t.Context(), 0, 1); err == nil || c.PIDs() != nil {
+		t.Errorf("a node of somebody else's may be killed: %v", c.PIDs())
 	}
 	if err := c.Close(); err != nil {
 		t.Error(err)
@@ -132,6 +145,27 @@ func TestHTTPCaller(t *testing.T) {
 	s.Close()
 	if err := c.Do(t.Context(), 0, Request{Workload: CounterGet}); err == nil {
 		t.Error("a server that is gone has answered")
+	}
+}
+
+// TestHTTPCallerGoesOn asks the next node after a failure, and waits for none longer
+// than it is told.
+func TestHTTPCallerGoesOn(t *testing.T) {
+	hung := make(chan struct{})
+	first := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hung }))
+	defer first.Close()
+	defer close(hung)
+	second := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer second.Close()
+	c := newHTTPCaller([]string{first.Listener.Addr().String(), second.Listener.Addr().String()}, nil, 1)
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := c.Do(ctx, 0, Request{Workload: CounterGet}); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("one that hangs: %v", err)
+	}
+	if err := c.Do(t.Context(), 0, Request{Workload: CounterGet}); err != nil {
+		t.Errorf("the next one: %v", err)
 	}
 }
 

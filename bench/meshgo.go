@@ -52,7 +52,7 @@ func (c *goCaller) Do(ctx context.Context, _ int, r Request) error {
 	switch r.Workload {
 	case KVPut:
 		put := kinds.PutArg{Key: valueKey, Value: json.RawMessage(r.Value)}
-		_, err = mesh.Call(ctx, c.stores[r.Key], (*kinds.KV).Put, put)
+		_, err = mesh.Call(ctx, c.store(r.Key), (*kinds.KV).Put, put)
 	case KVGet:
 		var entry kinds.Entry
 		entry, err = mesh.Call(ctx, c.stores[r.Key], (*kinds.KV).Get, kinds.KeyArg{Key: valueKey})
@@ -81,6 +81,14 @@ func (c *goCaller) counter(key int) mesh.Ref[kinds.Counter] {
 		return c.counters[key]
 	}
 	return mesh.Get[kinds.Counter](c.client, actorID(key))
+}
+
+// store returns one of any number of stores, the first of which are kept.
+func (c *goCaller) store(key int) mesh.Ref[kinds.KV] {
+	if key < len(c.stores) {
+		return c.stores[key]
+	}
+	return mesh.Get[kinds.KV](c.client, actorID(key))
 }
 
 // Close implements Client.

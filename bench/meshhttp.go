@@ -24,19 +24,21 @@ const maxProblemBytes = 4 << 10
 // what is measured is the mesh.
 type httpCaller struct{ conns []*httpConn }
 
-// httpConn is one connection, made at the first call and after a failure.
+// httpConn is one connection, made at the first call, and to the next node after
+// a failure.
 type httpConn struct {
-	addr string
-	tls  *tls.Config // nil for none
-	conn net.Conn    // nil if there is none now
-	r    *bufio.Reader
-	out  []byte // of the request before
+	addrs []string
+	at    int         // which of them
+	tls   *tls.Config // nil for none
+	conn  net.Conn    // nil if there is none now
+	r     *bufio.Reader
+	out   []byte // of the request before
 }
 
 func newHTTPCaller(addrs []string, conf *tls.Config, clients int) *httpCaller {
 	c := &httpCaller{conns: make([]*httpConn, clients)}
 	for i := range c.conns {
-		c.conns[i] = &httpConn{addr: addrs[i%len(addrs)], tls: conf}
+		c.conns[i] = &httpConn{addrs: addrs, at: i % len(addrs), tls: conf}
 	}
 	return c
 }
@@ -47,6 +49,7 @@ func (c *httpCaller) Do(ctx context.Context, client int, r Request) error {
 	err := conn.roundTrip(ctx, r)
 	if err != nil {
 		conn.close() // where its answer ends is not known
+		conn.at = (conn.at + 1) % len(conn.addrs)
 	}
 	return err
 }
@@ -72,10 +75,14 @@ func (c *httpConn) roundTrip(ctx context.Context, r Request) error {
 			return err
 		}
 	}
-	if err := c.conn.SetDeadline(time.Now().Add(callTimeout)); err != nil {
+	until := time.Now().Add(callTimeout)
+	if sooner, ok := ctx.Deadline(); ok && sooner.Before(until) {
+		until = sooner
+	}
+	if err := c.conn.SetDeadline(until); err != nil {
 		return err
 	}
-	c.out = appendRequest(c.out[:0], c.addr, r)
+	c.out = appendRequest(c.out[:0], c.addrs[c.at], r)
 	if _, err := c.conn.Write(c.out); err != nil {
 		return err
 	}
@@ -96,9 +103,9 @@ func (c *httpConn) roundTrip(ctx context.Context, r Request) error {
 
 func (c *httpConn) dial(ctx context.Context) (err error) {
 	if c.tls == nil {
-		c.conn, err = new(net.Dialer).DialContext(ctx, "tcp", c.addr)
+		c.conn, err = new(net.Dialer).DialContext(ctx, "tcp", c.addrs[c.at])
 	} else {
-		c.conn, err = (&tls.Dialer{Config: c.tls}).DialContext(ctx, "tcp", c.addr)
+		c.conn, err = (&tls.Dialer{Config: c.tls}).DialContext(ctx, "tcp", c.addrs[c.at])
 	}
 	if err != nil {
 		c.conn = nil // a nil of another type is not nil

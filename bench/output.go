@@ -18,25 +18,33 @@ type Output struct {
 	Doc       string // a file of Markdown: see Update
 }
 
+// callsPart is the part of a page that shows a Report.
+const callsPart = "calls"
+
 // Save writes the report to all of them. The text is what Doc is to show.
 func (r *Report) Save(o Output, text string) error {
+	err := o.save(r, r.WriteBenchstat, callsPart, text)
+	if o.Plots != "" {
+		_, drawn := r.WritePlots(o.Plots)
+		err = errors.Join(err, drawn)
+	}
+	return err
+}
+
+func (o *Output) save(findings any, benchstat func(io.Writer) error, part, text string) error {
 	var errs []error
 	if o.JSON != "" {
 		errs = append(errs, writeFile(o.JSON, func(w io.Writer) error {
 			out := json.NewEncoder(w)
 			out.SetIndent("", "\t")
-			return out.Encode(r)
+			return out.Encode(findings)
 		}))
 	}
 	if o.Benchstat != "" {
-		errs = append(errs, writeFile(o.Benchstat, r.WriteBenchstat))
-	}
-	if o.Plots != "" {
-		_, err := r.WritePlots(o.Plots)
-		errs = append(errs, err)
+		errs = append(errs, writeFile(o.Benchstat, benchstat))
 	}
 	if o.Doc != "" {
-		errs = append(errs, Update(o.Doc, text))
+		errs = append(errs, Update(o.Doc, part, text))
 	}
 	return errors.Join(errs...)
 }
@@ -49,27 +57,28 @@ func writeFile(path string, write func(io.Writer) error) error {
 	return os.WriteFile(path, b.Bytes(), 0o644)
 }
 
-// The part of a page that a command writes.
+// The comments around a part of a page that a command writes.
 const (
-	docBegin = "<!-- written by a command: begin -->\n"
-	docEnd   = "<!-- written by a command: end -->\n"
+	docBegin = "<!-- %s, written by a command: begin -->\n"
+	docEnd   = "<!-- %s, written by a command: end -->\n"
 )
 
 // Update puts text, as it is, into the part of a Markdown file that stands between
-// two comments.
-func Update(path, text string) error {
+// two comments with the part's name.
+func Update(path, part, text string) error {
 	page, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	head, rest, begun := bytes.Cut(page, []byte(docBegin))
-	_, tail, ended := bytes.Cut(rest, []byte(docEnd))
+	begin, end := fmt.Sprintf(docBegin, part), fmt.Sprintf(docEnd, part)
+	head, rest, begun := bytes.Cut(page, []byte(begin))
+	_, tail, ended := bytes.Cut(rest, []byte(end))
 	if !begun || !ended {
-		return fmt.Errorf("%s has no part between %q and %q", path, docBegin, docEnd)
+		return fmt.Errorf("%s has no part between %q and %q", path, begin, end)
 	}
 	var b bytes.Buffer
 	b.Write(head)
-	fmt.Fprintf(&b, "%s```\n%s```\n%s", docBegin, text, docEnd)
+	fmt.Fprintf(&b, "%s```\n%s```\n%s", begin, text, end)
 	b.Write(tail)
 	return os.WriteFile(path, b.Bytes(), 0o644)
 }

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"encoding/json"
+	"fmt"
 	"image/png"
 	"os"
 	"path/filepath"
@@ -18,7 +19,9 @@ func TestSave(t *testing.T) {
 		JSON: filepath.Join(dir, "json"), Benchstat: filepath.Join(dir, "benchstat"),
 		Plots: filepath.Join(dir, "plots"), Doc: filepath.Join(dir, "page.md"),
 	}
-	page := "before\n" + docBegin + "old\n" + docEnd + "after\n"
+	begin, end := fmt.Sprintf(docBegin, callsPart), fmt.Sprintf(docEnd, callsPart)
+	other := fmt.Sprintf(docBegin, "other") + "x\n" + fmt.Sprintf(docEnd, "other")
+	page := "before\n" + other + begin + "old\n" + end + "after\n"
 	if err := os.WriteFile(o.Doc, []byte(page), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +44,7 @@ func TestSave(t *testing.T) {
 	if got := strings.Count(read(o.Benchstat), "\nBenchmark"); got != 7 {
 		t.Errorf("%d lines for benchstat", got)
 	}
-	if got, want := read(o.Doc), "before\n"+docBegin+"```\nnew\n```\n"+docEnd+"after\n"; got != want {
+	if got, want := read(o.Doc), "before\n"+other+begin+"```\nnew\n```\n"+end+"after\n"; got != want {
 		t.Errorf("the page is %q, want %q", got, want)
 	}
 	if err := os.WriteFile(o.Doc, []byte("no place\n"), 0o600); err != nil {

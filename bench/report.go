@@ -9,14 +9,20 @@ import (
 
 // Report is what a run has found. Its JSON is what --json writes.
 type Report struct {
-	Date    time.Time     `json:"date"`
-	Machine Machine       `json:"machine"`
-	Disk    Disk          `json:"disk"`
-	Builds  []Build       `json:"builds"` // one a system
+	Conditions
 	Warmup  time.Duration `json:"warmup_ns"`
 	Window  time.Duration `json:"window_ns"`
 	Reps    int           `json:"reps"`
+	Proofs  []Proof       `json:"proofs,omitempty"` // of systems with a durable workload
 	Results []Result      `json:"results"`
+}
+
+// Conditions are what was measured, when, and on what.
+type Conditions struct {
+	Date    time.Time `json:"date"`
+	Machine Machine   `json:"machine"`
+	Disk    Disk      `json:"disk"`
+	Builds  []Build   `json:"builds"` // one a system
 }
 
 // Machine is what the run ran on.
@@ -95,6 +101,10 @@ func (r *Result) Spread(value func(*Sample) float64) Spread {
 	for i := range r.Samples {
 		values[i] = value(&r.Samples[i])
 	}
+	return spreadOf(values)
+}
+
+func spreadOf(values []float64) Spread {
 	slices.Sort(values)
 	n := len(values)
 	return Spread{Median: (values[(n-1)/2] + values[n/2]) / 2, Low: values[0], High: values[n-1]}

@@ -4,152 +4,143 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
-	"sync"
-	"text/tabwriter"
 	"time"
-
-	"actormesh/mesh"
-	"actormesh/mesh/kinds"
 )
-
-// Rest is what a mesh takes while nobody calls it.
-type Rest struct {
-	Actors   int           `json:"actors"` // that are awake, each of which has been written to once
-	Nodes    int           `json:"nodes"`
-	Window   time.Duration `json:"window_ns"`
-	CPU      float64       `json:"cpu_s"`       // of all nodes, within the window
-	Fsyncs   uint64        `json:"fsyncs"`      // likewise
-	Resident int64         `json:"rss_bytes"`   // of all nodes, at its end
-	Heap     int64         `json:"heap_bytes"`  // reachable or not yet collected, likewise
-	Store    int64         `json:"store_bytes"` // on disk
-}
 
 // RestPlan says how a mesh at rest is measured.
 type RestPlan struct {
-	Mesh     Mesh
-	Actors   []int // how many are awake, from fewer to more
-	Settle   time.Duration
-	Window   time.Duration
-	Dir      string // as in Plan
-	Progress io.Writer
+	MeshSetup
+	Actors []int // how many are awake, from fewer to more
+	Settle time.Duration
+	Window time.Duration
 }
 
 // wakers is how many clients wake actors.
-const wakers = 128
+const wakers = 256
 
-// MeasureRest measures one mesh with more and more actors awake.
-func MeasureRest(ctx context.Context, p RestPlan) (rests []Rest, err error) {
-	for i, n := range p.Actors {
-		if n < 0 || i > 0 && n <= p.Actors[i-1] {
-			return nil, fmt.Errorf("%w: %d actors after %v", ErrPlan, n, p.Actors[:i])
-		}
+func (p *RestPlan) check() error {
+	if err := rising(p.Actors); err != nil {
+		return err
 	}
-	if p.Window < minWindow || p.Settle < 0 || len(p.Actors) == 0 {
-		return nil, fmt.Errorf("%w: %v measured after %v, with %v actors", ErrPlan, p.Window, p.Settle, p.Actors)
+	if p.Window < minWindow || p.Settle < 0 {
+		return fmt.Errorf("%w: %v measured after %v", ErrPlan, p.Window, p.Settle)
 	}
-	dir, err := TempDir(p.Dir)
-	if err != nil {
-		return nil, err
-	}
-	if dir, err = filepath.Abs(dir); err != nil {
-		return nil, err
-	}
-	started, err := p.Mesh.Start(ctx, dir)
-	if err != nil {
-		return nil, fmt.Errorf("start %s: %w; what it has left is in %s", p.Mesh.Name(), err, dir)
-	}
-	c := started.(*meshCluster)
-	defer func() { err = errors.Join(err, c.Close(), os.RemoveAll(dir)) }()
-	awake := 0
-	for _, n := range p.Actors {
-		fmt.Fprintf(p.Progress, "waking %d actors\n", n-awake)
-		if err := wake(ctx, c.config, awake, n); err != nil {
-			return rests, err
-		}
-		awake = n
-		if err := pause(ctx, p.Settle); err != nil {
-			return rests, err
-		}
-		rest, err := c.rest(ctx, p.Window)
-		if err != nil {
-			return rests, err
-		}
-		rest.Actors = n
-		rests = append(rests, rest)
-	}
-	return rests, nil
+	return p.MeshSetup.check()
 }
 
-// wake writes to the actors from one number up to, but without, another.
-func wake(ctx context.Context, conf mesh.ClientConfig, from, to int) error {
-	if from == to {
-		return nil
+// Rest measures what a mesh takes while nobody calls it, with more and more actors
+// awake. What an actor takes is what a mesh takes more than it did with fewer, so
+// that the mesh itself is in no actor's account.
+func Rest(ctx context.Context, p RestPlan) (*Study, error) {
+	if err := p.check(); err != nil {
+		return nil, err
 	}
-	client, err := mesh.Dial(ctx, conf, kinds.All()...)
+	study := &Study{
+		Name: "rest",
+		How: fmt.Sprintf("nobody calls; actors are awake on one of %d nodes each, and were written to once; CPU is of one core; an actor's memory is what all nodes take more than in the row above",
+			p.Mesh.Nodes),
+		Columns: []Column{
+			{"CPU/NODE", "cpu-%"}, {"FSYNCS/S", "fsyncs/s"}, {"RSS/NODE", "rss-B"}, {"HEAP/NODE", "heap-B"}, {"DISK/NODE", "disk-B"},
+			{"RSS/ACTOR", "rss/actor-B"}, {"HEAP/ACTOR", "heap/actor-B"},
+		},
+	}
+	return p.conduct(ctx, study, []System{&p.Mesh}, func(dir string) error {
+		for rep := range p.Reps {
+			err := with(ctx, &p.Mesh, filepath.Join(dir, fmt.Sprint(rep+1)), func(c Cluster) error {
+				return p.once(ctx, study, c.(*meshCluster))
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// once is one mesh with more and more actors.
+func (p *RestPlan) once(ctx context.Context, study *Study, c *meshCluster) error {
+	nodes := float64(p.Mesh.Nodes)
+	awake, before := 0, memory{}
+	for i, n := range p.Actors {
+		p.say("waking %d actors", n-awake)
+		if err := p.wake(ctx, c, awake, n); err != nil {
+			return err
+		}
+		if err := pause(ctx, p.Settle); err != nil {
+			return err
+		}
+		v, err := c.rest(ctx, p.Window)
+		if err != nil {
+			return err
+		}
+		now, err := c.memory(ctx)
+		if err != nil {
+			return err
+		}
+		if now.awake < n {
+			return fmt.Errorf("%d actors were written to, and %d are awake", n, now.awake)
+		}
+		v["rss-B"], v["heap-B"], v["disk-B"] = now.resident/nodes, now.heap/nodes, now.store/nodes
+		if more := float64(n - awake); i > 0 {
+			v["rss/actor-B"], v["heap/actor-B"] = (now.resident-before.resident)/more, (now.heap-before.heap)/more
+		}
+		study.add(p.Mesh.Name(), fmt.Sprintf("actors=%d", n), v)
+		awake, before = n, now
+	}
+	return nil
+}
+
+// wake writes to the counters from one number up to, but without, another.
+func (s *MeshSetup) wake(ctx context.Context, c Cluster, from, to int) (err error) {
+	client, err := c.Dial(ctx, s.Via, wakers)
 	if err != nil {
 		return err
 	}
-	errs := make([]error, wakers)
-	var wg sync.WaitGroup
-	for i := range wakers {
-		wg.Go(func() {
-			for n := from + i; n < to && errs[i] == nil && ctx.Err() == nil; n += wakers {
-				_, errs[i] = mesh.Call(ctx, mesh.Get[kinds.Counter](client, actorID(n)), (*kinds.Counter).Add, kinds.AddArg{N: 1})
-			}
-		})
-	}
-	wg.Wait()
-	return errors.Join(ctx.Err(), errors.Join(errs...), client.Close())
+	defer func() { err = errors.Join(err, client.Close()) }()
+	return write(ctx, client, CounterAdd, wakers, from, to, func(n int) int { return n })
 }
 
 // rest watches the nodes for a while.
-func (c *meshCluster) rest(ctx context.Context, window time.Duration) (Rest, error) {
+func (c *meshCluster) rest(ctx context.Context, window time.Duration) (Values, error) {
 	before, err := c.Counters(ctx)
 	if err != nil {
-		return Rest{}, err
+		return nil, err
 	}
 	if err := pause(ctx, window); err != nil {
-		return Rest{}, err
+		return nil, err
 	}
 	after, err := c.Counters(ctx)
 	if err != nil {
-		return Rest{}, err
+		return nil, err
 	}
-	r := Rest{Nodes: len(c.addrs), Window: window, CPU: (after.CPU - before.CPU).Seconds(), Fsyncs: after.Fsyncs - before.Fsyncs}
-	for _, addr := range c.addrs {
-		values, err := Scrape(ctx, &c.pages, "http://"+addr+"/metrics",
-			"process_resident_memory_bytes", "go_memstats_heap_alloc_bytes", "mesh_store_bytes")
-		if err != nil {
-			return Rest{}, err
-		}
-		r.Resident += int64(values[0])
-		r.Heap += int64(values[1])
-		r.Store += int64(values[2])
-	}
-	return r, nil
+	nodes, seconds := float64(len(c.addrs)), window.Seconds()
+	return Values{
+		"cpu-%":    100 * (after.CPU - before.CPU).Seconds() / nodes / seconds,
+		"fsyncs/s": float64(after.Fsyncs-before.Fsyncs) / seconds,
+	}, nil
 }
 
-// WriteRest writes the table, with what each actor adds to the row above.
-func WriteRest(w io.Writer, rests []Rest) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "ACTORS\tCPU/NODE\tFSYNCS/S\tRSS/NODE\tHEAP/NODE\tDISK/NODE\tRSS/ACTOR\tHEAP/ACTOR\t")
-	for i, r := range rests {
-		rss, heap := "-", "-"
-		if i > 0 {
-			n := float64(r.Actors - rests[i-1].Actors)
-			rss = fmt.Sprintf("%.0f B", float64(r.Resident-rests[i-1].Resident)/n)
-			heap = fmt.Sprintf("%.0f B", float64(r.Heap-rests[i-1].Heap)/n)
+// memory is what all nodes together take.
+type memory struct {
+	awake    int     // actors
+	resident float64 // bytes
+	heap     float64 // bytes, reachable or not yet collected
+	store    float64 // bytes on disk
+}
+
+// memory asks the nodes.
+func (c *meshCluster) memory(ctx context.Context) (m memory, err error) {
+	for _, addr := range c.addrs {
+		values, err := Scrape(ctx, &c.pages, "http://"+addr+"/metrics",
+			"process_resident_memory_bytes", "go_memstats_heap_alloc_bytes", "mesh_store_bytes", "mesh_activations")
+		if err != nil {
+			return m, err
 		}
-		nodes, seconds := float64(r.Nodes), r.Window.Seconds()
-		fmt.Fprintf(table, "%d\t%.2f %%\t%.1f\t%.1f MB\t%.1f MB\t%.1f MB\t%s\t%s\t\n", r.Actors, 100*r.CPU/nodes/seconds, float64(r.Fsyncs)/seconds,
-			float64(r.Resident)/nodes/1e6, float64(r.Heap)/nodes/1e6, float64(r.Store)/nodes/1e6, rss, heap)
+		m.resident += values[0]
+		m.heap += values[1]
+		m.store += values[2]
+		m.awake += int(values[3])
 	}
-	if err := table.Flush(); err != nil {
-		return err
-	}
-	_, err := io.WriteString(w, "\nCPU: of one core. An actor is awake on one node, and stored on all of its replicas.\n")
-	return err
+	return m, nil
 }

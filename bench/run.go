@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -68,44 +67,14 @@ func (p *Plan) check(systems []System) error {
 
 // Run measures the systems, and takes the first error for the end. What they
 // leave on disk is removed, unless something failed.
-func Run(ctx context.Context, plan Plan, systems ...System) (report *Report, err error) {
+func Run(ctx context.Context, plan Plan, systems ...System) (*Report, error) {
 	if err := plan.check(systems); err != nil {
 		return nil, err
 	}
-	dir, err := TempDir(plan.Dir)
+	r := &run{plan: plan, began: time.Now(), report: &Report{Warmup: plan.Warmup, Window: plan.Window, Reps: plan.Reps}}
+	err := inDir(plan.Dir, func(dir string) error { return r.all(ctx, dir, systems) })
 	if err != nil {
 		return nil, err
-	}
-	if dir, err = filepath.Abs(dir); err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("%w\nwhat the run has left is in %s", err, dir)
-			return
-		}
-		err = os.RemoveAll(dir)
-	}()
-	r := &run{plan: plan, dir: dir, began: time.Now(), report: &Report{
-		Date: time.Now().UTC(), Machine: thisMachine(), Warmup: plan.Warmup, Window: plan.Window, Reps: plan.Reps,
-	}}
-	if r.report.Disk, err = probeDisk(dir); err != nil {
-		return nil, err
-	}
-	for _, s := range systems {
-		version, err := s.Version(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("the version of %s: %w", s.Name(), err)
-		}
-		r.report.Builds = append(r.report.Builds, Build{System: s.Name(), Version: version})
-		r.cells += plan.Reps * len(plan.cells(s))
-	}
-	for rep := range plan.Reps {
-		for i := range systems {
-			if err := r.repetition(ctx, rep, systems[(rep+i)%len(systems)]); err != nil {
-				return nil, err
-			}
-		}
 	}
 	return r.report, nil
 }
@@ -118,6 +87,25 @@ type run struct {
 	began  time.Time
 	cells  int // of all repetitions
 	done   int
+}
+
+// all is the whole of a run.
+func (r *run) all(ctx context.Context, dir string, systems []System) (err error) {
+	r.dir = dir
+	if r.report.Conditions, err = conditions(ctx, dir, systems); err != nil {
+		return err
+	}
+	for _, s := range systems {
+		r.cells += r.plan.Reps * len(r.plan.cells(s))
+	}
+	for rep := range r.plan.Reps {
+		for i := range systems {
+			if err := r.repetition(ctx, rep, systems[(rep+i)%len(systems)]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // cells returns what is measured of a system, in its order.
@@ -150,25 +138,30 @@ func (p *Plan) rates() []float64 {
 }
 
 // repetition starts a system, measures all of its cells once, and ends it.
-func (r *run) repetition(ctx context.Context, rep int, s System) (err error) {
+// With the first, it is seen whether what the system calls durable is so.
+func (r *run) repetition(ctx context.Context, rep int, s System) error {
 	cells := r.plan.cells(s)
 	if len(cells) == 0 {
 		return nil
 	}
 	dir := filepath.Join(r.dir, fmt.Sprintf("%d-%s", rep+1, s.Name()))
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return err
-	}
 	r.say("repetition %d of %d: starting %s", rep+1, r.plan.Reps, s.Name())
-	c, err := s.Start(ctx, dir)
-	if err != nil {
-		return fmt.Errorf("start %s: %w", s.Name(), err)
-	}
-	defer func() {
-		if err = errors.Join(err, c.Close()); err == nil {
-			err = os.RemoveAll(dir) // the next one is to have the disk for itself
+	return with(ctx, s, dir, func(c Cluster) error {
+		if err := r.samples(ctx, rep, c, cells, dir); err != nil || rep > 0 {
+			return err
 		}
-	}()
+		i := slices.IndexFunc(cells, func(c Cell) bool { return c.Workload.durable() })
+		if i < 0 {
+			return nil
+		}
+		proof, err := prove(ctx, c, cells[i], dir)
+		r.report.Proofs = append(r.report.Proofs, proof)
+		return err
+	})
+}
+
+// samples measures all cells of a cluster once.
+func (r *run) samples(ctx context.Context, rep int, c Cluster, cells []Cell, dir string) error {
 	for i, cell := range cells {
 		mine := cell.Workload.traits()
 		fresh := !slices.ContainsFunc(cells[:i], func(c Cell) bool {

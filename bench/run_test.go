@@ -45,6 +45,7 @@ func (s *fakeSystem) Start(_ context.Context, dir string) (Cluster, error) {
 type fakeCluster struct{ *fakeSystem }
 
 func (c fakeCluster) Counters(context.Context) (Counters, error) { return Counters{Fsyncs: 1}, nil }
+func (c fakeCluster) PIDs() []int                                { return nil }
 func (c fakeCluster) Close() error                               { c.tell("close"); return nil }
 func (c fakeCluster) Dial(_ context.Context, via string, clients int) (Client, error) {
 	c.tell("dial %s for %d", via, clients)
@@ -71,11 +72,11 @@ func TestRunInterleaves(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	once := func(name, via string) []string {
+	once := func(name, via string, proof ...string) []string {
 		d := name + " dial " + via + " for "
-		return []string{name + " start", d + "32", d + "40", d + "32", d + "40", name + " close"}
+		return slices.Concat([]string{name + " start", d + "32", d + "40", d + "32", d + "40"}, proof, []string{name + " close"})
 	}
-	want := slices.Concat(once("a", "go"), once("b", "grpc"), once("b", "grpc"), once("a", "go"))
+	want := slices.Concat(once("a", "go", "a dial go for 1"), once("b", "grpc", "b dial grpc for 1"), once("b", "grpc"), once("a", "go"))
 	if !slices.Equal(told, want) {
 		t.Errorf("told\n%s\nwant\n%s", strings.Join(told, "\n"), strings.Join(want, "\n"))
 	}

@@ -3,6 +3,8 @@ package bench
 import (
 	"context"
 	"time"
+
+	"actormesh/chaos/cluster"
 )
 
 // System is something to measure.
@@ -34,8 +36,22 @@ type Cluster interface {
 	// Counters reads the nodes' counters.
 	Counters(ctx context.Context) (Counters, error)
 
+	// PIDs returns the processes that keep the data; none if they are not of this
+	// machine.
+	PIDs() []int
+
 	// Close ends the nodes, if Start started them.
 	Close() error
+}
+
+// Crashable is a Cluster whose nodes may be killed.
+type Crashable interface {
+	Cluster
+
+	// Victim returns a node without which so many keys cannot be written, until
+	// others have taken over from it, and those keys. Where there are several such
+	// nodes, n chooses.
+	Victim(ctx context.Context, n, keys int) (*cluster.Node, []int, error)
 }
 
 // Client makes calls.

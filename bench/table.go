@@ -32,34 +32,42 @@ func (r *Report) WriteTable(w io.Writer) error {
 		return err
 	}
 	_, err := io.WriteString(w, "\nCPU: seconds for 1,000 calls, user and system. FSYNCS, FLUSHES: for 1,000 calls.\n"+r.noise())
-	return err
+	if err != nil {
+		return err
+	}
+	return r.writeProofs(w)
 }
 
 // heading says what was measured on what, and how.
 func (r *Report) heading() string {
+	loop := "closed"
+	if slices.ContainsFunc(r.Results, func(r Result) bool { return r.Rate > 0 }) {
+		loop = "open"
+	}
+	return r.Conditions.heading() + fmt.Sprintf(
+		"%s loop, %d keys, values of %d bytes; medians of %d interleaved repetitions, each %v after %v of warm-up\n\n",
+		loop, Keys, ValueBytes, r.Reps, r.Window, r.Warmup)
+}
+
+// heading says what was measured on what.
+func (c *Conditions) heading() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n", r.Date.Format("2006-01-02 15:04 UTC"))
-	for _, build := range r.Builds {
+	fmt.Fprintf(&b, "%s\n", c.Date.Format("2006-01-02 15:04 UTC"))
+	for _, build := range c.Builds {
 		fmt.Fprintf(&b, "%s: %s\n", build.System, build.Version)
 	}
-	m := r.Machine
+	m := c.Machine
 	fmt.Fprintf(&b, "machine: %d cores", m.Cores)
 	if m.CPU != "" {
 		fmt.Fprintf(&b, " (%s)", m.CPU)
 	}
 	fmt.Fprintf(&b, ", %s %s, %s\n", m.Kernel, m.Arch, m.Go)
-	fmt.Fprintf(&b, "disk: %s", r.Disk.Filesystem)
-	if r.Disk.Device != "" {
-		fmt.Fprintf(&b, " on %s", r.Disk.Device)
+	fmt.Fprintf(&b, "disk: %s", c.Disk.Filesystem)
+	if c.Disk.Device != "" {
+		fmt.Fprintf(&b, " on %s", c.Disk.Device)
 	}
-	fmt.Fprintf(&b, ", not in memory; fdatasync after an append of %d bytes: p50 %s, p99 %s\n",
-		probeBytes, showMicros(r.Disk.SyncP50us), showMicros(r.Disk.SyncP99us))
-	loop := "closed"
-	if slices.ContainsFunc(r.Results, func(r Result) bool { return r.Rate > 0 }) {
-		loop = "open"
-	}
-	fmt.Fprintf(&b, "%s loop, %d keys, values of %d bytes; medians of %d interleaved repetitions, each %v after %v of warm-up\n\n",
-		loop, Keys, ValueBytes, r.Reps, r.Window, r.Warmup)
+	fmt.Fprintf(&b, ", not in memory; fdatasync after an append of %d bytes: p50 %s, p99 %s; flushes that the device counted for %d of them: %d\n",
+		probeBytes, showMicros(c.Disk.SyncP50us), showMicros(c.Disk.SyncP99us), probes, c.Disk.Flushes)
 	return b.String()
 }
 

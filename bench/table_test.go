@@ -7,15 +7,21 @@ import (
 	"time"
 )
 
+func testConditions() Conditions {
+	return Conditions{
+		Date:    time.Date(2026, 11, 23, 7, 30, 0, 0, time.UTC),
+		Machine: Machine{Cores: 2, CPU: "Some CPU", Kernel: "Linux 6", Arch: "amd64", Go: "go1.26"},
+		Disk:    Disk{Filesystem: "ext4", Device: "/dev/vda", SyncP50us: 250, SyncP99us: 1250, Flushes: 301},
+		Builds:  []Build{{"etcd", "3"}, {"mesh", "1"}},
+	}
+}
+
 func testReport() *Report {
 	sample := func(rate, p50, cpu, others float64) Sample {
 		return Sample{Calls: int64(2 * rate), Seconds: 2, Rate: rate, P50us: p50, P99us: 3 * p50, NodesCPU: cpu, LoadCPU: 0.5, OthersCPU: others, Fsyncs: 40, Flushes: 5}
 	}
 	return &Report{
-		Date: time.Date(2026, 11, 23, 7, 30, 0, 0, time.UTC), Warmup: time.Second, Window: 2 * time.Second, Reps: 3,
-		Machine: Machine{Cores: 2, CPU: "Some CPU", Kernel: "Linux 6", Arch: "amd64", Go: "go1.26"},
-		Disk:    Disk{Filesystem: "ext4", Device: "/dev/vda", SyncP50us: 250, SyncP99us: 1250},
-		Builds:  []Build{{"etcd", "3"}, {"mesh", "1"}},
+		Conditions: testConditions(), Warmup: time.Second, Window: 2 * time.Second, Reps: 3,
 		Results: []Result{
 			{Cell{"etcd", "grpc", KVPut, 64, 0}, []Sample{sample(1000, 900, 2, 0), sample(500, 900, 2, 0), sample(2000, 900, 2, 0.5)}},
 			{Cell{"etcd", "grpc", KVPut, 1, 0}, []Sample{sample(100, 400, 2, 0)}},
@@ -37,7 +43,7 @@ func TestTable(t *testing.T) {
 etcd: 3
 mesh: 1
 machine: 2 cores (Some CPU), Linux 6 amd64, go1.26
-disk: ext4 on /dev/vda, not in memory; fdatasync after an append of 4096 bytes: p50 250µs, p99 1.25ms
+disk: ext4 on /dev/vda, not in memory; fdatasync after an append of 4096 bytes: p50 250µs, p99 1.25ms; flushes that the device counted for 300 of them: 301
 closed loop, 1000 keys, values of 200 bytes; medians of 3 interleaved repetitions, each 2s after 1s of warm-up
 
                                                                              NODES    LOAD  NODES'   DEVICE

@@ -76,6 +76,9 @@ func (w Workload) traits() traits {
 	return t
 }
 
+// durable reports whether a call of w is safe on disk when it is answered.
+func (w Workload) durable() bool { return w != KVGet && w != CounterGet && w != CounterWake }
+
 // ParseWorkload returns the workload of that name.
 func ParseWorkload(name string) (Workload, error) {
 	if w := Workload(name); slices.Contains(Workloads(), w) {

@@ -99,6 +99,9 @@ func (c *committer) Counters(context.Context) (bench.Counters, error) {
 	return bench.Counters{Fsyncs: c.fsyncs.Load()}, nil
 }
 
+// PIDs implements bench.Cluster: the stores are in this process.
+func (c *committer) PIDs() []int { return []int{os.Getpid()} }
+
 // Close implements bench.Cluster.
 func (c *committer) Close() error {
 	close(c.waiting)

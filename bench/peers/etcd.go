@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -32,20 +33,33 @@ type etcd struct {
 	binary string // this program
 	conns  int    // connections of the clients together
 	all    bool   // they go to all nodes in turn, not to the leader alone
+	roving bool   // each goes to all nodes, as its own client does: whichever answers
+	quick  bool   // it is sooner to think that its leader is gone
 }
 
-var _ bench.System = (*etcd)(nil)
+var (
+	_ bench.System    = (*etcd)(nil)
+	_ bench.Crashable = (*etcdCluster)(nil)
+)
 
 // Name implements bench.System.
-func (e *etcd) Name() string { return "etcd" }
+func (e *etcd) Name() string {
+	if e.quick {
+		return quickEtcd
+	}
+	return "etcd"
+}
 
 // Version implements bench.System.
 func (e *etcd) Version(context.Context) (string, error) {
-	to := "to the leader"
-	if e.all {
+	to, timing := "to the leader", ""
+	if e.all || e.roving {
 		to = "to all nodes"
 	}
-	return fmt.Sprintf("%s, %d nodes; connections of the clients: %d, %s", version.Version, nodes, e.conns, to), nil
+	if e.quick {
+		timing = fmt.Sprintf(" heartbeat %v, election %v,", quickHeartbeat, quickElection)
+	}
+	return fmt.Sprintf("%s, %d nodes;%s connections of the clients: %d, %s", version.Version, nodes, timing, e.conns, to), nil
 }
 
 // Vias implements bench.System.
@@ -58,7 +72,7 @@ func (e *etcd) Workloads() []bench.Workload { return []bench.Workload{bench.KVPu
 func (e *etcd) Start(ctx context.Context, dir string) (bench.Cluster, error) {
 	c := &etcdCluster{etcd: e}
 	var err error
-	c.processes, err = launch(ctx, e.binary, dir, "etcd", nodes, c.findLeader)
+	c.processes, err = launch(ctx, e.binary, dir, e.Name(), nodes, c.findLeader)
 	if err != nil {
 		return nil, err
 	}
@@ -109,11 +123,14 @@ func newClient(addrs ...string) (*clientv3.Client, error) {
 func (c *etcdCluster) Dial(context.Context, string, int) (bench.Client, error) {
 	caller := &etcdCaller{}
 	for i := range c.conns {
-		addr := c.leader
-		if c.all {
-			addr = c.processes.Nodes[i%nodes].HTTP
+		addrs := []string{c.leader}
+		switch {
+		case c.roving:
+			addrs = c.processes.Addrs()
+		case c.all:
+			addrs = []string{c.processes.Nodes[i%nodes].HTTP}
 		}
-		client, err := newClient(addr)
+		client, err := newClient(addrs...)
 		if err != nil {
 			return nil, errors.Join(err, caller.Close())
 		}
@@ -136,6 +153,19 @@ func (c *etcdCluster) Counters(ctx context.Context) (bench.Counters, error) {
 	}
 	return sum, nil
 }
+
+// Victim implements bench.Crashable: it is the leader, which serves all keys.
+func (c *etcdCluster) Victim(_ context.Context, _, keys int) (*cluster.Node, []int, error) {
+	all := make([]int, keys)
+	for i := range all {
+		all[i] = i
+	}
+	i := slices.IndexFunc(c.processes.Nodes, func(n *cluster.Node) bool { return n.HTTP == c.leader })
+	return c.processes.Nodes[i], all, nil
+}
+
+// PIDs implements bench.Cluster.
+func (c *etcdCluster) PIDs() []int { return bench.ProcessIDs(c.processes) }
 
 // Close implements bench.Cluster.
 func (c *etcdCluster) Close() error {

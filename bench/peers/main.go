@@ -2,6 +2,7 @@
 // one run on one machine:
 //
 //	make bench-peers
+//	make bench-failover
 //
 // It is a module of its own, so that what the peers depend on is no part of the
 // product. The program is also the peers' nodes: it starts itself as
@@ -32,8 +33,13 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	run := compare
 	args := os.Args[1:]
-	if len(args) > 0 && args[0] == "start" {
-		run, args = startNode, args[1:]
+	if len(args) > 0 {
+		switch args[0] {
+		case "start":
+			run, args = startNode, args[1:]
+		case "failover":
+			run, args = failover, args[1:]
+		}
 	}
 	err := run(ctx, args)
 	stop()

@@ -119,6 +119,9 @@ func (c *natsCluster) Counters(context.Context) (bench.Counters, error) {
 	return bench.Counters{CPU: bench.ProcessesCPU(c.processes)}, nil
 }
 
+// PIDs implements bench.Cluster.
+func (c *natsCluster) PIDs() []int { return bench.ProcessIDs(c.processes) }
+
 // Close implements bench.Cluster.
 func (c *natsCluster) Close() error { return c.processes.Close() }
 

@@ -21,11 +21,12 @@ type node struct {
 
 // kinds of nodes that this program can be.
 var nodeKinds = map[string]func(context.Context, *node) error{
-	"etcd":  runEtcd,
-	"raft":  runRaft,
-	"nats":  runNATS,
-	"proto": runProto,
-	"quic":  runEcho,
+	"etcd":    runEtcd,
+	quickEtcd: runQuickEtcd,
+	"raft":    runRaft,
+	"nats":    runNATS,
+	"proto":   runProto,
+	"quic":    runEcho,
 }
 
 // startNode is one node, until ctx ends.

@@ -122,6 +122,9 @@ func (c *protoCluster) Counters(context.Context) (bench.Counters, error) {
 	return bench.Counters{CPU: bench.ProcessesCPU(c.processes)}, nil
 }
 
+// PIDs implements bench.Cluster.
+func (c *protoCluster) PIDs() []int { return bench.ProcessIDs(c.processes) }
+
 // Close implements bench.Cluster.
 func (c *protoCluster) Close() error {
 	c.hangUp()

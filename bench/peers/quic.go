@@ -68,6 +68,9 @@ func (c *echoCluster) Counters(context.Context) (bench.Counters, error) {
 	return bench.Counters{CPU: bench.ProcessesCPU(c.processes)}, nil
 }
 
+// PIDs implements bench.Cluster.
+func (c *echoCluster) PIDs() []int { return bench.ProcessIDs(c.processes) }
+
 // Close implements bench.Cluster.
 func (c *echoCluster) Close() error { return c.processes.Close() }
 

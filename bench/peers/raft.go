@@ -106,6 +106,9 @@ func (c *raftCluster) Counters(ctx context.Context) (bench.Counters, error) {
 	return sum, nil
 }
 
+// PIDs implements bench.Cluster.
+func (c *raftCluster) PIDs() []int { return bench.ProcessIDs(c.processes) }
+
 // Close implements bench.Cluster.
 func (c *raftCluster) Close() error { return c.processes.Close() }
 

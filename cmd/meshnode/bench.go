@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"actormesh/bench"
 	"actormesh/mesh"
@@ -52,7 +53,10 @@ read, and in "mesh-asleep" an actor leaves memory right after its call, so that 
 counter.wake is an activation. With --rate the loop is open: calls come at fixed times, and
 one that comes late was late from its time on.
 
-The table goes to standard output, progress to standard error.`,
+The table goes to standard output, progress to standard error. It ends with how it was
+seen that durable calls are so: by what a few of them made the nodes and the disk do.
+
+What is no steady load has commands of its own: failover, join, recovery, rest, scale.`,
 		Args: cobra.NoArgs,
 	}
 	f := cmd.Flags()
@@ -64,17 +68,16 @@ The table goes to standard output, progress to standard error.`,
 	f.Float64Var(&o.warmup, "warmup-seconds", 1, "how long each runs before it is measured")
 	f.IntVar(&o.reps, "reps", 3, "how often all is measured; the table has medians")
 	f.IntVar(&o.nodes, "nodes", 3, "how many nodes to start")
-	f.StringVar(&o.dir, "dir", "", "where to make the nodes' directories (default that of temporary files, if it is on a disk)")
+	f.StringVar(&o.dir, "dir", "", dirUsage)
 	f.StringSliceVar(&o.running, "http", nil, "HOST:PORT,... of the nodes of a mesh that runs; measure that one")
 	f.StringVar(&o.certs, "certs", "", "with --http: the directory with ca.crt, and NAME.crt and NAME.key of --as")
 	f.StringVar(&o.as, "as", "", "with --certs: the client's name")
 	f.StringSliceVar(&o.systems, "systems", []string{meshDefault}, "which meshes to start: mesh, mesh-no-lease, mesh-asleep")
 	f.Float64SliceVar(&o.rates, "rate", nil, "calls per second of all clients together (default as many as are answered)")
-	f.StringVar(&o.output.JSON, "json", "", "write the whole report to this file as JSON")
-	f.StringVar(&o.output.Benchstat, "benchstat", "", "write all samples to this file, for benchstat")
+	addOutputFlags(f, &o.output)
 	f.StringVar(&o.output.Plots, "plots", "", "draw pictures into this directory")
 	cmd.RunE = a.do(func(*cobra.Command, []string) error { return a.runBench(&o) })
-	cmd.AddCommand(a.benchRestCommand())
+	cmd.AddCommand(a.benchFailoverCommand(), a.benchJoinCommand(), a.benchRecoveryCommand(), a.benchRestCommand(), a.benchScaleCommand())
 	return cmd
 }
 
@@ -98,6 +101,21 @@ func (a *app) benchMesh(name string, nodes int) (*bench.Mesh, error) {
 		return nil, fmt.Errorf("%w: --systems: there is no %q", mesh.ErrUsage, name)
 	}
 	return m, nil
+}
+
+const dirUsage = "where to make the nodes' directories (default that of temporary files, if it is on a disk)"
+
+func addOutputFlags(f *pflag.FlagSet, o *bench.Output) {
+	f.StringVar(&o.JSON, "json", "", "write all that was found to this file as JSON")
+	f.StringVar(&o.Benchstat, "benchstat", "", "write all samples to this file, for benchstat")
+}
+
+// checkNodes checks how many nodes are to be started.
+func checkNodes(nodes, least int) error {
+	if nodes < least || nodes > maxDevNodes {
+		return fmt.Errorf("%w: --nodes is %d, it must be from %d to %d", mesh.ErrUsage, nodes, least, maxDevNodes)
+	}
+	return nil
 }
 
 // untilSignal returns a context that a signal ends.
@@ -169,8 +187,9 @@ func (a *app) benchSystems(o *benchOptions) ([]bench.System, error) {
 		return []bench.System{m}, nil
 	case o.certs != "" || o.as != "":
 		return nil, fmt.Errorf("%w: --certs and --as are for a mesh that runs: give --http as well", mesh.ErrUsage)
-	case o.nodes < 1 || o.nodes > maxDevNodes:
-		return nil, fmt.Errorf("%w: --nodes is %d, it must be from 1 to %d", mesh.ErrUsage, o.nodes, maxDevNodes)
+	}
+	if err := checkNodes(o.nodes, 1); err != nil {
+		return nil, err
 	}
 	var systems []bench.System
 	for _, name := range o.systems {
@@ -181,40 +200,4 @@ func (a *app) benchSystems(o *benchOptions) ([]bench.System, error) {
 		systems = append(systems, m)
 	}
 	return systems, nil
-}
-
-func (a *app) benchRestCommand() *cobra.Command {
-	plan := bench.RestPlan{Progress: a.stderr}
-	var nodes int
-	cmd := &cobra.Command{
-		Use:   "rest [--actors 0,10000,100000]",
-		Short: "Measure what a mesh takes while nobody calls it",
-		Long: `Measure CPU, fsyncs and memory of a mesh that nobody calls, with more and more actors
-awake, each of which has been written to once.`,
-		Args: cobra.NoArgs,
-	}
-	f := cmd.Flags()
-	f.SortFlags = false
-	f.IntSliceVar(&plan.Actors, "actors", []int{0, 10_000, 100_000}, "how many actors are awake, from fewer to more")
-	f.DurationVar(&plan.Settle, "settle", 10*time.Second, "how long nothing is done before each measurement")
-	f.DurationVar(&plan.Window, "window", 10*time.Second, "how long each is measured")
-	f.IntVar(&nodes, "nodes", 3, "how many nodes to start")
-	f.StringVar(&plan.Dir, "dir", "", "where to make the nodes' directories (default that of temporary files, if it is on a disk)")
-	cmd.RunE = a.do(func(*cobra.Command, []string) error {
-		if nodes < 1 || nodes > maxDevNodes {
-			return fmt.Errorf("%w: --nodes is %d, it must be from 1 to %d", mesh.ErrUsage, nodes, maxDevNodes)
-		}
-		plan.Mesh = bench.Mesh{Binary: a.executable, Nodes: nodes}
-		ctx, cancel := a.untilSignal()
-		defer cancel(nil)
-		rests, err := bench.MeasureRest(ctx, plan)
-		if errors.Is(err, bench.ErrPlan) {
-			return fmt.Errorf("%w: %w", mesh.ErrUsage, err)
-		}
-		if err != nil {
-			return err
-		}
-		return bench.WriteRest(a.stdout, rests)
-	})
-	return cmd
 }
