@@ -50,9 +50,11 @@ type Client struct {
 
 	mu      sync.Mutex
 	view    *ring.View
-	changed chan struct{} // closed and replaced when view changes
+	changed chan struct{}   // closed and replaced when view changes
+	asked   map[string]bool // addresses whose answer is awaited
 
-	refresh chan struct{} // one value: the view may be old
+	refresh chan struct{}  // one value: the view may be old
+	asks    sync.WaitGroup // of run
 	ctx     context.Context
 	cancel  context.CancelFunc
 	done    chan struct{}
@@ -62,6 +64,7 @@ var _ Caller = (*Client)(nil)
 
 const (
 	viewTimeout   = time.Second            // for one member's view
+	viewPatience  = 50 * time.Millisecond  // until another member is asked as well: this one may be gone
 	viewPoll      = 250 * time.Millisecond // while calls are under way: their owner may be gone
 	viewPause     = 10 * time.Millisecond  // between requests for views, at least
 	defaultClient = "client"
@@ -98,7 +101,7 @@ func Dial(ctx context.Context, conf ClientConfig, hosts ...HostOption) (*Client,
 	}
 	c := &Client{
 		conf: conf, kinds: kinds, wire: wire, session: newSession(machine{}),
-		changed: make(chan struct{}), refresh: make(chan struct{}, 1), done: make(chan struct{}),
+		changed: make(chan struct{}), asked: map[string]bool{}, refresh: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.router = router{env: machine{}, done: c.ctx.Done(), view: c.currentView, behind: func(quorum.Epoch) { c.wantView() }, handOver: c.handOver}
@@ -225,6 +228,7 @@ func (c *Client) wantView() {
 // time to time while calls wait.
 func (c *Client) run() {
 	defer close(c.done)
+	defer c.asks.Wait()
 	poll := time.NewTicker(viewPoll)
 	defer poll.Stop()
 	for {
@@ -237,22 +241,54 @@ func (c *Client) run() {
 				continue
 			}
 		}
-		for _, addr := range c.someMembers() {
-			v, err := c.askView(c.ctx, addr)
-			if v != nil {
-				c.setView(v)
-			}
-			if err == nil {
-				break
-			}
-			c.conf.Logger.Debug("asking for a view", "addr", addr, "err", err)
-		}
+		c.look(c.someMembers())
 		select {
 		case <-c.ctx.Done():
 			return
 		case <-time.After(viewPause):
 		}
 	}
+}
+
+// look asks members for a newer view until one has answered. A member that takes
+// long, as one does that is gone, holds up nobody: the next is asked meanwhile, and
+// it is not asked again before its time is over.
+func (c *Client) look(addrs []string) {
+	answers := make(chan error, len(addrs))
+	for _, addr := range addrs {
+		c.mu.Lock()
+		waits := c.asked[addr]
+		c.asked[addr] = true
+		c.mu.Unlock()
+		if waits {
+			continue
+		}
+		c.asks.Go(func() { answers <- c.ask(addr) })
+		select {
+		case err := <-answers: // of this one or of one before
+			if err == nil {
+				return
+			}
+		case <-time.After(viewPatience):
+		case <-c.ctx.Done():
+			return
+		}
+	}
+}
+
+// ask asks one member, which look has marked as asked.
+func (c *Client) ask(addr string) error {
+	v, err := c.askView(c.ctx, addr)
+	if v != nil {
+		c.setView(v)
+	}
+	if err != nil {
+		c.conf.Logger.Debug("asking for a view", "addr", addr, "err", err)
+	}
+	c.mu.Lock()
+	delete(c.asked, addr)
+	c.mu.Unlock()
+	return err
 }
 
 // someMembers returns the addresses of a few nodes to ask, some of them alive.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -203,6 +204,28 @@ func testNodeClient(t *testing.T, m *testMesh) {
 	r.requestID = quorum.RequestID{Source: quorum.MakeActorKey("pot", "x"), Number: 1}
 	if a := c.route(ctx, r); a.Code != core.CodeBadRequest {
 		t.Errorf("a send from a client: %d %q", a.Code, a.Detail)
+	}
+
+	// A member that does not answer keeps nobody from a newer view.
+	hole, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hole.Close()
+	gone := hole.LocalAddr().String()
+	for range 2 {
+		newest, _ := c.currentView()
+		old := *newest
+		old.Epoch--
+		c.mu.Lock()
+		c.view = &old
+		c.mu.Unlock()
+		c.look([]string{gone, n1.Addr()})
+		c.mu.Lock()
+		if c.view.Epoch != newest.Epoch || !c.asked[gone] || c.asked[n1.Addr()] {
+			t.Errorf("the view is of epoch %d, the newest of %d; %v were asked and have not answered", c.view.Epoch, newest.Epoch, c.asked)
+		}
+		c.mu.Unlock()
 	}
 
 	if err := c.Close(); err != nil {
