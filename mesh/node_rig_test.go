@@ -101,14 +101,14 @@ func (l *testLog) Write(b []byte) (int, error) {
 
 // testMesh is some nodes in this process.
 type testMesh struct {
-	t    *testing.T
+	t    testing.TB
 	dir  string
 	log  *testLog
 	conf map[string]Config
 	node map[string]*Node
 }
 
-func newTestMesh(t *testing.T) *testMesh {
+func newTestMesh(t testing.TB) *testMesh {
 	m := &testMesh{t: t, dir: t.TempDir(), log: &testLog{}, conf: map[string]Config{}, node: map[string]*Node{}}
 	t.Cleanup(func() {
 		for _, n := range m.node {
@@ -152,7 +152,7 @@ func (m *testMesh) start(name string, change ...func(*Config)) *Node {
 }
 
 // eventually waits until a condition holds, and fails the test if it does not.
-func eventually(t *testing.T, what string, holds func() bool) {
+func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for !holds() {
