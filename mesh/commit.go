@@ -15,6 +15,10 @@ import (
 //
 //	shard loops ─┐
 //	control loop ┴► pending ──swap──► one batch ──fsync──► durable(seq) to each
+//
+// After a commit that many shared, it pauses for as long as that took: an fsync
+// costs CPU beside its time, and then twice as many share the next. A few callers
+// never wait, and many wait for one fsync more at most.
 type committer struct {
 	env     Environment
 	store   *local.Store
@@ -114,16 +118,26 @@ func (c *committer) write(batch *local.Batch, list []submission) (int, error) {
 			entries += addWrite(batch, &list[n].writes[j])
 		}
 	}
-	began := time.Now()
+	began := c.env.About()
 	if err := c.env.Commit(c.store, batch); err != nil && !mutant.On(mutant.FailedSyncIgnored) {
 		return 0, err
 	}
-	c.metrics.observeCommit(entries, time.Since(began))
+	took := c.env.About().Sub(began)
+	c.metrics.observeCommit(entries, took)
 	for i := range list[:n] {
 		list[i].durable(list[i].seq)
 	}
+	if entries >= sharedEntries {
+		c.env.Wait(c.env.About().Add(min(took, maxPause)), nil, nil, nil)
+	}
 	return n, nil
 }
+
+// After commits of so many entries there is a pause, of so long at most.
+const (
+	sharedEntries = 8
+	maxPause      = 2 * time.Millisecond
+)
 
 // addWrite adds a write of the core's to a batch, and returns the entries in it.
 func addWrite(batch *local.Batch, w *quorum.Write) int {
