@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"runtime"
 	"sync/atomic"
 
 	"actormesh/mesh/core"
@@ -55,6 +56,7 @@ func (l *shardLoop) startTurn(start *core.TurnStart) {
 }
 
 func (l *shardLoop) runTurn(t *running) {
+	growStack()
 	// What a handler leaves behind that ends its goroutine with runtime.Goexit.
 	r := core.TurnResult{
 		Activation: t.start.Activation, Turn: t.seq, Wall: t.start.Wall,
@@ -62,6 +64,16 @@ func (l *shardLoop) runTurn(t *running) {
 	}
 	defer l.returned(t, &r)
 	r = t.run()
+}
+
+// growStack makes a new goroutine's stack as large as most turns need, in one step
+// and while there is nothing in it: otherwise it grows twice in the depths of a
+// turn, and each time all frames are moved.
+//
+//go:noinline
+func growStack() {
+	var room [6 << 10]byte
+	runtime.KeepAlive(&room)
 }
 
 func (l *shardLoop) returned(t *running, r *core.TurnResult) {

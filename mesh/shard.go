@@ -32,6 +32,7 @@ type shardLoop struct {
 	tickAt   quorum.Instant
 	observer Observer // nil for none
 
+	ready       core.Ready                        // that is dispatched
 	activations map[core.ActivationID]*activation // only the loop looks at it
 	byPeer      []peerMessages
 }
@@ -152,11 +153,12 @@ func (l *shardLoop) turn() quorum.Instant {
 	if now >= l.tickAt {
 		l.core.Tick(now)
 	}
-	r := l.core.Ready(now)
+	l.ready = l.core.Ready(now)
 	if l.observer != nil {
-		l.observer.Shard(l.index, l.core, now, &r)
+		l.observer.Shard(l.index, l.core, now, &l.ready)
 	}
-	l.dispatch(&r)
+	l.dispatch(&l.ready)
+	l.ready = core.Ready{}
 	l.tickAt = l.core.Deadline(now)
 	return l.tickAt
 }

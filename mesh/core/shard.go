@@ -81,6 +81,7 @@ type Shard struct {
 	seq     uint64
 	written []writtenBatch
 	out     Ready
+	used    Ready // the last one that was returned
 }
 
 type writtenBatch struct {
@@ -403,7 +404,8 @@ func (s *Shard) Deadline(now quorum.Instant) quorum.Instant {
 }
 
 // Ready returns what is to be done since the last Ready, and gives the batch of
-// writes its number. The slices may be kept.
+// writes its number. Sends and Outcomes are used again for the next Ready; the
+// other slices may be kept.
 func (s *Shard) Ready(now quorum.Instant) Ready {
 	for {
 		s.settle(now)
@@ -423,7 +425,10 @@ func (s *Shard) Ready(now quorum.Instant) Ready {
 	s.out.Writes, s.env.Writes = s.env.Writes, nil
 	s.out.Seq = s.seq
 	out := s.out
-	s.out = Ready{}
+	clear(s.used.Sends)
+	clear(s.used.Outcomes)
+	s.out = Ready{Sends: s.used.Sends[:0], Outcomes: s.used.Outcomes[:0]}
+	s.used = Ready{Sends: out.Sends, Outcomes: out.Outcomes}
 	return out
 }
 

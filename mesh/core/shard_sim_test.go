@@ -376,14 +376,13 @@ func (n *simNode) flush() {
 		n.pending = append(n.pending, simBatch{r.Seq, r.Writes})
 		n.sync()
 	}
-	for i := range r.Sends {
-		m := &r.Sends[i]
+	for _, m := range r.Sends {
 		w.send(n.id, m.To, func(o *simNode) {
 			o.do(func(s *Shard, now quorum.Instant) { s.Step(now, n.id, []quorum.Message{m.Message}) })
 		})
 	}
-	for i := range r.Outcomes {
-		n.finished(now, &r.Outcomes[i])
+	for _, f := range r.Outcomes {
+		n.finished(now, &f)
 	}
 	for _, t := range r.Abandon {
 		n.abandon(t)
