@@ -121,8 +121,7 @@ type deed struct {
 	fault *script.Fault
 	band  workload.Band // from its beginning to when nothing of it is left
 	undo  []func()
-	over  bool     // it is undone
-	took  *machine // whose disk it has damaged, until that is replaced; nil for none
+	over  bool // it is undone
 }
 
 // begin begins a fault, and sees to its end. One that cannot be done, as its nodes
@@ -176,7 +175,7 @@ func (d *deed) start(m *machine) {
 
 // bands returns what was done, and from when until when.
 func (w *world) bands() []workload.Band {
-	var list []workload.Band
+	list := slices.Clone(w.stalls)
 	for _, d := range w.deeds {
 		list = append(list, d.band)
 	}

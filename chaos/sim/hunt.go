@@ -65,13 +65,15 @@ func (f *Found) Missing() []string {
 var wanted = []string{
 	"fault calm", "fault clock drift", "fault clock jump", "fault cut", "fault cut-one-way", "fault disk eio",
 	"fault disk flip", "fault disk full", "fault disk misdirect", "fault disk slow", "fault disk torn", "fault drain",
-	"fault gossip suspect", "fault join", "fault kill", "fault leave", "fault link", "fault pause", "fault power-loss",
+	"fault gossip silence", "fault gossip suspect", "fault join", "fault kill", "fault leave", "fault link", "fault pause", "fault power-loss",
 	"fault restart", "fault restart empty",
 
 	"crash after an fsync", "crash at a send", "crash before a write", "crash before an fsync", "pause within a step", "pause as a read leaves",
 	"unsynced batch lost", "fsync failed", "disk full", "bit flipped", "write misdirected", "damage found", "directory wiped",
 	"message cut", "message delayed", "message lost", "message on a slow link", "message reordered", "message repeated",
-	"false hint", "earlier start refused", "node gone by drain", "node gone by leave", "process ended",
+	"hint of gossip", "gossip silenced", "false hint", "earlier start refused", "process stopped", "crash within a stop",
+	"snapshot cut short", "snapshot aborted", "snapshot taken", "part of a snapshot sent again", "part of a snapshot lost",
+	"snapshot timed out", "node gone by drain", "node gone by leave", "process ended",
 
 	"append or seal refused", "fetch", "log cut", "log discarded", "log read for a laggard", "logs differ", "lease lapsed",
 	"owner changed", "coordinator changed", "voters changed", "replica set changed", "slot quiesced", "learner caught up",

@@ -145,7 +145,6 @@ func (d *deed) disturb(m *machine) bool {
 		if !damage(w.rng) {
 			return false
 		}
-		d.took = m
 	case script.Torn:
 		m.torn = true
 		d.undo = append(d.undo, func() { m.torn = false })

@@ -1,9 +1,7 @@
 package sim
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -392,54 +390,4 @@ func (t *port) Ask(ctx context.Context, addr string, c transport.Control) (trans
 		return transport.Control{}, transport.ErrLost
 	}
 	return *answer, nil
-}
-
-// snapshot is one that is being sent: it arrives whole, when it is closed.
-type snapshot struct {
-	bytes.Buffer
-	from   *port
-	to     quorum.NodeID
-	ctx    context.Context
-	header []byte
-}
-
-// OpenSnapshot implements mesh.Network.
-func (t *port) OpenSnapshot(ctx context.Context, to quorum.NodeID, header []byte) (mesh.SnapshotWriter, error) {
-	if _, ok := t.peers[to]; !ok {
-		return nil, transport.ErrNoPeer
-	}
-	return &snapshot{from: t, to: to, ctx: ctx, header: header}, nil
-}
-
-func (s *snapshot) Abort() {}
-
-var errSnapshot = errors.New("sim: the snapshot was not taken")
-
-func (s *snapshot) Close() error {
-	t := s.from
-	w := t.p.w
-	w.count("snapshot sent")
-	done := make(chan struct{})
-	answered, taken := false, false
-	p := t.peers[s.to]
-	t.travel(p.addr, s.Len(), true, func(at *port) {
-		if at.conf.Self != s.to || !at.hears(t) {
-			return
-		}
-		at.serve(func() {
-			err := at.conf.Handler.Snapshot(t.conf.Self, s.header, bytes.NewReader(s.Bytes()))
-			at.travel(t.addr, 1, true, func(back *port) {
-				if back == t && !answered {
-					answered, taken = true, err == nil
-					close(done)
-				}
-			})
-		})
-	})
-	t.await(s.ctx, idleTimeout, done)
-	if !taken {
-		return errSnapshot
-	}
-	w.count("snapshot taken")
-	return nil
 }

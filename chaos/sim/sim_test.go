@@ -136,3 +136,46 @@ random every 300ms..1s for 100ms..2s from 1s until 36s of restart any *4, drain 
 check saw process stopped >= 10
 check saw crash within a stop >= 1
 `
+
+// TestSnapshots sends snapshots that nothing lets through at once.
+func TestSnapshots(t *testing.T) {
+	s, err := script.Parse(snapshots)
+	if err != nil {
+		t.Fatal(err)
+	}
+	saw := map[string]int{}
+	for seed := *firstSeed; seed < *firstSeed+4; seed++ {
+		r := run(t, script.Expand(s, seed), options(seed))
+		if len(r.Findings) > 0 {
+			t.Error(r)
+		}
+		for what, n := range r.Saw {
+			saw[what] += n
+		}
+	}
+	for _, what := range []string{"snapshot taken", "snapshot cut short", "snapshot aborted", "snapshot installed", "snapshot timed out"} {
+		if saw[what] == 0 {
+			t.Errorf("no %s", what)
+		}
+	}
+}
+
+const snapshots = `
+nodes 3
+spare 2
+slots 1
+time 40s
+settle 16s
+set fold-records 2
+set dead-grace 2s
+workload counter clients=12 actors=8 rate=150/s until=22s within=1s
+workload list clients=2 actors=3 rate=3/s
+at 5s join n4 n5
+at 10s restart n1 empty
+at 10s..20s when snapshot cut giver | taker for 2s
+at 20s leave n2
+at 20s..26s when snapshot kill taker for 1s
+at 27s leave n3
+at 27s..33s when snapshot kill giver for 1s
+check recovery 10s
+`

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"actormesh/chaos/script"
+	"actormesh/chaos/workload"
 	"actormesh/local"
 	"actormesh/mesh/core"
 	"actormesh/quorum"
@@ -97,18 +98,17 @@ func (m *machine) ended(p *process, err error) {
 func (m *machine) wipe() {
 	w := m.w
 	w.count("directory wiped")
+	found := w.since()
 	w.after(w.between(time.Second, 3*time.Second), evFault, nil, func() {
 		if m.process == nil && m.wanted {
 			m.replaceDisk(m.disk.fresh())
 			m.foreign = false
 			m.start()
 		}
-		for _, d := range w.deeds {
-			if d.took == m {
-				d.goesOn()
-				d.took = nil
-			}
-		}
+		// It may have been found long after it was done.
+		w.stalls = append(w.stalls, workload.Band{
+			Verb: workload.Stall, Text: m.name + " is given an empty directory", Nodes: []string{m.name}, Begin: found, End: w.since(),
+		})
 	})
 }
 

@@ -29,7 +29,7 @@ var wildFaults = []string{
 	"link loss 50% between any | rest", "link rate 64kB/s", "link loss 60% delay 5ms..10ms from any > rest",
 	"disk any slow 50ms", "disk any slow 400ms", "disk any eio", "disk any full", "disk any torn",
 	"clock any drift 0.9%", "clock any drift -0.9%", "clock any jump 3s", "clock any jump -3s",
-	"drain any", "restart any", "gossip suspect any by any", "calm",
+	"drain any", "restart any", "gossip suspect any by any", "gossip silence any", "calm",
 }
 
 // wildLosses take one disk from the mesh, and it must be given time to replace it:
@@ -38,6 +38,12 @@ var wildFaults = []string{
 // quorum.Register says.
 var wildLosses = []string{
 	"7s disk any flip", "15s disk any misdirect", "9s restart any empty", "10s leave any",
+}
+
+// wildSnapshots are done to those between whom a snapshot is on its way.
+var wildSnapshots = []string{
+	"kill giver for 1s", "kill taker for 1s", "kill coordinator for 2s", "cut giver | taker for 3s", "cut giver | rest for 6s",
+	"pause giver for 2s", "pause taker for 2s", "link loss 60% between giver | taker for 4s", "restart giver", "restart taker",
 }
 
 func wildText(rng *rand.Rand) string {
@@ -50,9 +56,12 @@ func wildText(rng *rand.Rand) string {
 		nodes++
 	}
 	spare := rng.IntN(2)
+	busy := rng.IntN(6) == 0 // one slot with a long log, which is folded away from under who lags
+	if busy {
+		nodes, spare = 3, 2
+	}
 	line("nodes %d", nodes)
 	line("spare %d", spare)
-	busy := rng.IntN(8) == 0 // few slots with long logs, which are folded away from under who lags
 	if busy {
 		line("slots 1\nset fold-records 2\nworkload counter clients=12 actors=8 rate=150/s until=20s within=1s")
 	} else {
@@ -75,7 +84,11 @@ func wildText(rng *rand.Rand) string {
 	if spare > 0 {
 		line("at %ds join n%d", 2+rng.IntN(15), nodes+1)
 	}
-	if rng.IntN(3) == 0 {
+	if busy {
+		line("at %ds join n%d\nat %ds restart any empty\nat %ds leave any", 12+rng.IntN(8), nodes+2, 12+rng.IntN(7), 24+rng.IntN(8))
+		line("at 8s..20s when snapshot %s\nat 20s..33s when snapshot %s", pick(wildSnapshots...), pick(wildSnapshots...))
+	}
+	if !busy && rng.IntN(3) == 0 {
 		line("at %s", pick(wildLosses...))
 	}
 	line("set lease %s", pick("500ms", "500ms", "500ms", "-1ns", "200ms", "2s"))

@@ -27,11 +27,12 @@ type world struct {
 	idle     []*coroutine
 
 	facts     facts
-	waiting   []armed       // faults that wait for a step of a handover
-	deeds     []*deed       // faults that were done
-	limit     time.Duration // when faults are over
-	calm      bool          // no faults any more
-	clocksOff bool          // a clock was past the bound: only writes are safe
+	waiting   []armed         // faults that wait for a step of a handover
+	deeds     []*deed         // faults that were done
+	stalls    []workload.Band // what came of them later
+	limit     time.Duration   // when faults are over
+	calm      bool            // no faults any more
+	clocksOff bool            // a clock was past the bound: only writes are safe
 	disks     disk.Counts
 
 	open    []*exchange // calls of clients under way

@@ -256,14 +256,13 @@ func (c *checker) recovery() {
 			limit, asked = min(limit, check.Within), true
 		}
 	}
-	began := 0
+	began := 0 // whether or not the machine stood still
 	for _, o := range c.ops {
-		calm := o.began - c.disturbed(o)
-		if calm < limit || !o.reached() {
+		if o.began < LastFault(c.run)+limit || !o.reached() {
 			continue
 		}
 		began++
-		if o.answer == nil {
+		if calm := o.began - c.disturbed(o); calm >= limit && o.answer == nil {
 			c.tell("%v after the last fault it is not answered:\n%v", calm.Round(time.Millisecond), o.events[len(o.events)-1])
 		}
 	}

@@ -36,8 +36,9 @@ type Band struct {
 }
 
 // Stall is the verb of a band that nobody has asked for: the machine, on which all
-// nodes run, stood still. It is no fault of the plan, but calls recover from it as
-// from one.
+// nodes run, stood still, or a node has found its disk damaged and got another one,
+// perhaps long after the damage was done. It is no fault of the plan, but calls
+// recover from it as from one.
 const Stall script.Verb = "stall"
 
 // Actors returns the actors of a plan, whose final states Check needs.
