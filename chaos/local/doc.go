@@ -12,5 +12,12 @@
 //
 // Clients are not cut off: they speak HTTP to the nodes themselves.
 //
-// It needs a system on which all of 127.0.0.0/8 is loopback, such as Linux.
+// A disk fails where a plan says so by what the process is told of it: its fsyncs,
+// writes and questions for room wait until the engine has answered them, by seccomp's
+// user notifications. An fsync fails or takes longer; a write finds no room; and a
+// loss of power undoes the writes that no fsync has followed, in the files of the
+// process that was killed. No root is needed for that, and nothing in the program.
+//
+// It needs a system on which all of 127.0.0.0/8 is loopback, such as Linux, and for
+// disks Linux 5.19.
 package local

@@ -47,7 +47,7 @@ func Run(ctx context.Context, plan *script.Plan, o Options) (*Result, error) {
 		return nil, err
 	}
 	o.Args = append(slices.Clone(o.Args), "--advertise", relayHost)
-	return RunOn(ctx, newRelay(plan.Seed), plan, o)
+	return RunOn(ctx, trap(newRelay(plan.Seed), plan), plan, o)
 }
 
 // RunOn runs a plan, all of whose faults the ground can do, and closes the ground.

@@ -124,7 +124,7 @@ func run(t *testing.T, text string, saw ...string) {
 }
 
 func TestRunRefuses(t *testing.T) {
-	_, err := Run(t.Context(), plan(t, "at 1s disk n1 full"), Options{Binary: os.Args[0], Dir: t.TempDir()})
+	_, err := Run(t.Context(), plan(t, "at 1s..2s clock n1 stop"), Options{Binary: os.Args[0], Dir: t.TempDir()})
 	if err == nil || !strings.Contains(err.Error(), "line 1") {
 		t.Errorf("a fault that real processes cannot have gives %v", err)
 	}

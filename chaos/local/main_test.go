@@ -16,11 +16,18 @@ import (
 	"actormesh/mesh"
 )
 
+// others are what the test binary is in the place of a node, by its last argument.
+var others = map[string]func(args []string) error{}
+
 // The test binary is the node as well: called with start, it is a node that hosts
 // the workload's kinds.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "start" {
-		if err := serve(os.Args[2:]); err != nil {
+		run := serve
+		if other := others[os.Args[len(os.Args)-1]]; other != nil {
+			run = other
+		}
+		if err := run(os.Args[2:]); err != nil {
 			fmt.Fprintln(os.Stderr, "node:", err)
 			os.Exit(1)
 		}

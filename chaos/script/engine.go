@@ -103,7 +103,7 @@ var verbs = []verbInfo{
 	{LinkFault, link, everywhere, true},
 	{Heal, bare, everywhere, false},
 	{Kill, nodesOnly, everywhere, true},
-	{PowerLoss, nodesOnly, Sim, true},
+	{PowerLoss, nodesOnly, Sim | Local, true},
 	{Restart, restart, everywhere, false},
 	{Clone, nodesOnly, everywhere, true},
 	{Pause, nodesOnly, everywhere, true},
@@ -169,7 +169,9 @@ var modes = map[Verb][]Mode{
 
 // modeEngines are the engines of modes that more can do than other modes of their
 // verb.
-var modeEngines = map[Mode]Engine{Flip: everywhere}
+var modeEngines = map[Mode]Engine{
+	Full: Sim | Local, EIO: Sim | Local, Slow: Sim | Local, Torn: Sim | Local, Lose: Sim | Local, Flip: everywhere,
+}
 
 // Step is a step of a handover, at which a fault can be made to happen.
 type Step string
