@@ -105,7 +105,9 @@ func (c *Client) Do(ctx context.Context, addr string, call Call) (Answer, error)
 		return Answer{}, err
 	}
 	if call.Key != "" {
-		req.Header.Set("Idempotency-Key", call.Key)
+		// Not as net/http spells it: it would send the request again, behind our
+		// back, where a connection ends that it had been sent on.
+		req.Header["idempotency-key"] = []string{call.Key}
 	}
 	if call.Timeout > 0 {
 		req.Header.Set("Mesh-Timeout", call.Timeout.String())

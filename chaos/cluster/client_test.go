@@ -56,6 +56,19 @@ func serveScript(t *testing.T, answers ...func(http.ResponseWriter)) (*script, *
 	return s, c, strings.TrimPrefix(server.URL, "http://")
 }
 
+// One call is one request, also with a key: where a connection ends before there is
+// an answer, the outcome is unknown, whatever becomes of another try.
+func TestDoOnce(t *testing.T) {
+	s, c, addr := serveScript(t, ok, hangUp, ok)
+	call := Call{Kind: "kv", ID: "a", Method: "add", Arg: 1, Key: "k"}
+	if _, err := c.Do(t.Context(), addr, call); err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := c.Do(t.Context(), addr, call); err == nil || len(s.asked) != 2 {
+		t.Errorf("got %+v, %v; the node was asked:\n%s", answer, err, strings.Join(s.asked, "\n"))
+	}
+}
+
 func TestDo(t *testing.T) {
 	s, c, addr := serveScript(t, ok,
 		problem(503, `{"code":"unavailable","detail":"no majority","retryable":true,"outcome":"none"}`),
