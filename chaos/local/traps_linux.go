@@ -46,6 +46,8 @@ type disk struct {
 	torn    int             // faults for which a part stays of what was not synced
 	lose    int             // faults for which a process that ends takes that with it
 
+	misdirect *rand.Rand // says where the next write goes that another one was before; nil for none
+
 	unsynced unsynced
 	ended    chan struct{} // closed when the last process has, and all its calls are seen
 }
@@ -63,7 +65,7 @@ func trap(ground Ground, plan *script.Plan) Ground {
 		switch {
 		case f.Mode == script.EIO, f.Mode == script.Slow:
 			t.calls = append(t.calls, syncCalls...)
-		case f.Mode == script.Full:
+		case f.Mode == script.Full, f.Mode == script.Misdirect:
 			t.calls = append(t.calls, roomCalls...)
 		case f.Mode == script.Torn, f.Mode == script.Lose, f.Verb == script.PowerLoss:
 			t.loses = true
@@ -153,35 +155,43 @@ func (t *traps) losePower(n *cluster.Node, d *disk, at time.Duration) {
 	}
 }
 
+// verdict is what becomes of a system call: it fails, or it has been done in the
+// kernel's place and returns a value, or it is the kernel's to do.
+type verdict struct {
+	errno unix.Errno
+	done  bool
+	value int64
+	after time.Duration // it waits for so long
+}
+
+func (v verdict) reply(call *notice) reply {
+	switch {
+	case v.errno != 0:
+		return reply{ID: call.ID, Errno: -int32(v.errno)}
+	case v.done:
+		return reply{ID: call.ID, Value: v.value}
+	}
+	return reply{ID: call.ID, Flags: replyContinue}
+}
+
 // listen answers the system calls of a process, until the listener is closed.
 func (t *traps) listen(listener *os.File, n *cluster.Node) {
 	eachNotice(listener, func(call *notice) {
-		errno, after := t.judge(listener, n, call)
-		r := reply{ID: call.ID, Flags: replyContinue}
-		switch {
-		case errno == errAnswered:
-			r.Flags = 0
-		case errno != 0:
-			r.Errno, r.Flags = -int32(errno), 0
-		}
-		if after == 0 {
-			send(listener, r)
+		v := t.judge(listener, n, call)
+		if v.after == 0 {
+			send(listener, v.reply(call))
 			return
 		}
 		t.running.Add(1)
-		time.AfterFunc(after, func() {
+		time.AfterFunc(v.after, func() {
 			defer t.running.Done()
-			send(listener, r)
+			send(listener, v.reply(call))
 		})
 	})
 }
 
-// errAnswered is told of a system call that has been done in the kernel's place.
-const errAnswered = unix.Errno(1 << 12)
-
-// judge returns what a system call fails with, 0 if it is the kernel's to do, and
-// after what time.
-func (t *traps) judge(listener *os.File, n *cluster.Node, call *notice) (unix.Errno, time.Duration) {
+// judge returns what becomes of a system call.
+func (t *traps) judge(listener *os.File, n *cluster.Node, call *notice) verdict {
 	link := fmt.Sprintf("/proc/%d/fd/%d", call.Tid, call.Args[0])
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -190,27 +200,27 @@ func (t *traps) judge(listener *os.File, n *cluster.Node, call *notice) (unix.Er
 	case unix.SYS_FSYNC, unix.SYS_FDATASYNC:
 		if d.failing > 0 {
 			t.counts["fsync failed"]++
-			return unix.EIO, 0
+			return verdict{errno: unix.EIO}
 		}
 		if t.loses {
 			t.note(listener, call, d.unsynced.synced(link))
 		}
 		if len(d.slow) > 0 {
 			t.counts["slow fsync"]++
-			return 0, slices.Max(d.slow)
+			return verdict{after: slices.Max(d.slow)}
 		}
 	case unix.SYS_STATFS:
 		if d.full > 0 && tellRoom(listener, n, call, d.room) {
 			t.counts["room told"]++
-			return errAnswered, 0
+			return verdict{done: true}
 		}
 	case unix.SYS_WRITE, unix.SYS_PWRITE64:
 		name, err := os.Readlink(link)
 		if err == nil && strings.HasPrefix(name, n.Data+"/") {
-			return t.write(listener, d, call, link), 0
+			return t.write(listener, d, n, call, link)
 		}
 	}
-	return 0, 0
+	return verdict{}
 }
 
 // note keeps the error of what was to be learned of a system call, if that still
@@ -222,7 +232,7 @@ func (t *traps) note(listener *os.File, call *notice, err error) {
 }
 
 // write judges a write to a file of the node's directory.
-func (t *traps) write(listener *os.File, d *disk, call *notice, link string) unix.Errno {
+func (t *traps) write(listener *os.File, d *disk, n *cluster.Node, call *notice, link string) verdict {
 	at, bytes := int64(call.Args[3]), int64(call.Args[2])
 	var err error
 	if uint32(call.Call) == unix.SYS_WRITE {
@@ -231,19 +241,60 @@ func (t *traps) write(listener *os.File, d *disk, call *notice, link string) uni
 	_, size, failed := idOf(link)
 	if err = errors.Join(err, failed); err != nil {
 		t.note(listener, call, err)
-		return 0
+		return verdict{}
 	}
 	if need := at + bytes - size; d.full > 0 && need > 0 {
 		if need > d.room {
 			t.counts["disk full"]++
-			return unix.ENOSPC
+			return verdict{errno: unix.ENOSPC}
 		}
 		d.room -= need
 	}
 	if t.loses {
 		t.note(listener, call, d.unsynced.written(link, at, bytes))
 	}
-	return 0
+	if d.misdirect == nil || uint32(call.Call) != unix.SYS_WRITE || at < bytes {
+		return verdict{}
+	}
+	err = misdirect(n.PID(), call, d.misdirect.Int64N(at-bytes+1))
+	if t.note(listener, call, err); err != nil {
+		return verdict{}
+	}
+	d.misdirect = nil
+	t.counts[writeMisdirected]++
+	return verdict{done: true, value: bytes}
+}
+
+// writeMisdirected is what is counted where a write went to another place.
+const writeMisdirected = "write misdirected"
+
+// misdirect does a write at another place of its file, in which the process goes on as
+// if it had been done where it should be.
+func misdirect(pid int, call *notice, elsewhere int64) error {
+	process, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(process)
+	file, err := unix.PidfdGetfd(process, int(call.Args[0]), 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(file)
+	memory, err := os.Open(fmt.Sprintf("/proc/%d/mem", pid))
+	if err != nil {
+		return err
+	}
+	defer memory.Close()
+	block := make([]byte, call.Args[2])
+	if _, err := memory.ReadAt(block, int64(call.Args[1])); err != nil {
+		return err
+	}
+	if _, err := unix.Pwrite(file, block, elsewhere); err != nil {
+		return err
+	}
+	_, err = unix.Seek(file, int64(len(block)), io.SeekCurrent)
+	return err
 }
 
 // maxPathBytes is PATH_MAX.
@@ -317,6 +368,10 @@ func (t *traps) Below(f *script.Fault, n *cluster.Node) (undo func() error, err 
 			d.room = someRoom
 		}
 		end = func() { d.full-- }
+	case f.Mode == script.Misdirect:
+		t.counts[writeMisdirected] += 0
+		d.misdirect = rand.New(rand.NewPCG(t.seed, uint64(f.At)))
+		end = func() {} // that is done at once
 	case f.Mode == script.Torn:
 		d.torn++
 		end = func() { d.torn-- }

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -31,8 +32,8 @@ func onlyWrite(args []string) error {
 	if err != nil {
 		return err
 	}
-	block := make([]byte, 64<<10)
-	for {
+	for i := 0; ; i++ {
+		block := bytes.Repeat([]byte{byte(1 + i%255)}, blockBytes)
 		_, written := file.Write(block)
 		began := time.Now()
 		synced := file.Sync()
@@ -44,6 +45,8 @@ func onlyWrite(args []string) error {
 		time.Sleep(5 * time.Millisecond)
 	}
 }
+
+const blockBytes = 64 << 10
 
 const slowSync = 300 * time.Millisecond
 
@@ -59,7 +62,7 @@ func said(err error) string {
 func TestTraps(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
-	faults := plan(t, "at 1s disk n1 eio\nat 2s disk n1 slow 400ms\nat 3s disk n1 full\nat 4s power-loss n1")
+	faults := plan(t, "at 1s disk n1 eio\nat 2s disk n1 slow 400ms\nat 3s disk n1 full\nat 4s power-loss n1\nat 5s disk n1 misdirect")
 	ground := trap(newRelay(1), faults)
 	dir := t.TempDir()
 	n := &cluster.Node{Name: "n1", Data: filepath.Join(dir, "n1"), Log: filepath.Join(dir, "log"), Binary: os.Args[0], Args: []string{writerFlag}}
@@ -96,6 +99,11 @@ func TestTraps(t *testing.T) {
 		}
 		until(well)
 	}
+	if _, err := ground.Below(&faults.Faults[4], n); err != nil {
+		t.Fatal(err)
+	}
+	until(well) // it knows of nothing
+	until(well)
 	// What was written since the last fsync that succeeded is lost with the power.
 	if _, err := ground.Below(&faults.Faults[0], n); err != nil {
 		t.Fatal(err)
@@ -106,27 +114,33 @@ func TestTraps(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(n.Data, "file")
-	_, before, err := idOf(file)
+	content, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
+	}
+	before := int64(len(content))
+	if !slices.ContainsFunc(slices.Collect(slices.Chunk(content, blockBytes)), func(b []byte) bool {
+		return bytes.Equal(b, make([]byte, blockBytes))
+	}) {
+		t.Errorf("of %d bytes none is missing that went elsewhere", before)
 	}
 	if _, err := ground.Below(&faults.Faults[3], n); err != nil {
 		t.Error(err)
 	}
-	if _, after, err := idOf(file); err != nil || after == 0 || after > before-2*64<<10 {
+	if _, after, err := idOf(file); err != nil || after == 0 || after > before-2*blockBytes {
 		t.Errorf("a loss of power leaves %d of %d bytes, %v", after, before, err)
 	}
 	if err := ground.Close(); err != nil {
 		t.Error(err)
 	}
 	saw := ground.Saw()
-	for _, what := range []string{"fsync failed", "slow fsync", "disk full", "room told", "crash before an fsync"} {
+	for _, what := range []string{"fsync failed", "slow fsync", "disk full", "room told", "crash before an fsync", writeMisdirected} {
 		if saw[what] == 0 {
 			t.Errorf("it saw no %s: %v", what, saw)
 		}
 	}
-	if _, err := ground.Below(&script.Fault{Verb: script.Disk, Mode: script.Misdirect}, n); err == nil {
-		t.Error("a write goes elsewhere")
+	if _, err := ground.Below(&script.Fault{Verb: script.Clock, Mode: script.Stop}, n); err == nil {
+		t.Error("a clock stands still")
 	}
 }
 

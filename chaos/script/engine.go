@@ -170,7 +170,7 @@ var modes = map[Verb][]Mode{
 // modeEngines are the engines of modes that more can do than other modes of their
 // verb.
 var modeEngines = map[Mode]Engine{
-	Full: Sim | Local, EIO: Sim | Local, Slow: Sim | Local, Torn: Sim | Local, Lose: Sim | Local, Flip: everywhere,
+	Full: Sim | Local, EIO: Sim | Local, Slow: Sim | Local, Torn: Sim | Local, Lose: Sim | Local, Misdirect: Sim | Local, Flip: everywhere,
 }
 
 // Step is a step of a handover, at which a fault can be made to happen.
