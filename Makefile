@@ -40,8 +40,8 @@ searches:
 e2e: chaos-some
 	$(GO) test -count=1 -timeout 10m $(E2E)
 
-# chaos runs every script that real processes can be hurt by without root, in about
-# a quarter of an hour; chaos-some runs one of each sort, in less than three minutes.
+# chaos runs every script that real processes can be hurt by without root, in less
+# than 20 minutes; chaos-some runs one of each sort, in less than three.
 # JOBS are as many runs at a time: each has five processes or so, mostly idle.
 SOME := minority-with-owner loss kill-owner pause-beyond-lease rolling-restart bit-flip
 

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -38,6 +39,10 @@ const (
 	offsetArch    = 4
 )
 
+// errNoTraps says that the machine cannot do that: its kernel is too old, or a
+// container forbids it.
+var errNoTraps = errors.New("disks cannot fail on this machine")
+
 var auditArch = map[string]uint32{"amd64": unix.AUDIT_ARCH_X86_64, "arm64": unix.AUDIT_ARCH_AARCH64}
 
 // filterOf returns the program that has the system calls wait for an answer.
@@ -63,10 +68,10 @@ func filterOf(calls []uint32, arch uint32) []unix.SockFilter {
 func trapThread(calls []uint32) (*os.File, error) {
 	arch, ok := auditArch[runtime.GOARCH]
 	if !ok {
-		return nil, fmt.Errorf("system calls cannot be answered on %s", runtime.GOARCH)
+		return nil, fmt.Errorf("%w: on %s", errNoTraps, runtime.GOARCH)
 	}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return nil, fmt.Errorf("seccomp: %w", err)
+		return nil, fmt.Errorf("%w: seccomp: %w", errNoTraps, err)
 	}
 	filter := filterOf(calls, arch)
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
@@ -75,7 +80,7 @@ func trapThread(calls []uint32) (*os.File, error) {
 	fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER,
 		unix.SECCOMP_FILTER_FLAG_NEW_LISTENER|unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, uintptr(unsafe.Pointer(&program)))
 	if errno != 0 {
-		return nil, fmt.Errorf("seccomp: system calls cannot be answered on this machine: %w", errno)
+		return nil, fmt.Errorf("%w: seccomp: %w", errNoTraps, errno)
 	}
 	if err := unix.SetNonblock(int(fd), true); err != nil {
 		unix.Close(int(fd))
