@@ -9,10 +9,10 @@ INTERNAL    := actormesh/(quorum|ring|local|transport|mesh/core|cmd|chaos|bench)
 
 # Tests which start real processes are run without the race detector: they
 # watch the clock, and the processes are what is tested.
-E2E   := ./chaos/e2e ./chaos/local
+E2E   := ./chaos/e2e ./chaos/local ./chaos/netns
 # Searches and simulations have one goroutine at a time, and nothing to race.
 SEARCHES := ./chaos/explore ./chaos/sim
-UNITS  = $(filter-out %/chaos/local %/chaos/e2e %/chaos/e2e/% %/chaos/explore %/chaos/sim,$(shell $(GO) list ./...))
+UNITS  = $(filter-out %/chaos/local %/chaos/netns %/chaos/e2e %/chaos/e2e/% %/chaos/explore %/chaos/sim,$(shell $(GO) list ./...))
 
 # The race detector needs cgo and a C compiler; without them the tests run all
 # the same, and say what they lack.
@@ -51,6 +51,16 @@ chaos: build
 
 chaos-some: build
 	./$(BIN)/meshnode chaos run $(SOME) --on local --jobs $(or $(JOBS),2) --report $(BIN)/chaos-some
+
+# chaos-netns runs the scripts that take more than processes on loopback: disks that
+# lose power, are full or fail, and links of the kernel's, in a quarter of an hour. It
+# takes root on Linux, and says what else is missing before it begins.
+BELOW := power-loss-one power-loss-all full-disk eio-on-fsync slow-fsync narrow-links one-way \
+	bridge pause-beyond-lease halves minority-with-owner
+
+.PHONY: chaos-netns
+chaos-netns: build
+	./$(BIN)/meshnode chaos run $(BELOW) --on netns --jobs $(or $(JOBS),1) --report $(BIN)/chaos-netns
 
 # failover prints how long the actors of a killed owner are away; bench-failover
 # does so beside etcd.

@@ -14,8 +14,9 @@ func attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// stopped reports whether the process is in the state "T". The signal is sent to
-// the process, and its threads stop one after the other.
+// stopped reports whether the process is in the state "T", or "t" if something
+// traces it. The signal is sent to the process, and its threads stop one after the
+// other.
 func stopped(pid int) bool {
 	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
 	if err != nil {
@@ -24,7 +25,7 @@ func stopped(pid int) bool {
 	for _, thread := range threads {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/stat", pid, thread.Name()))
 		at := bytes.LastIndexByte(stat, ')') // the state follows the command's name
-		if err != nil || at < 0 || !bytes.HasPrefix(stat[at:], []byte(") T")) {
+		if err != nil || at < 0 || !bytes.HasPrefix(bytes.ToUpper(stat[at:]), []byte(") T")) {
 			return false
 		}
 	}

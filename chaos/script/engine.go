@@ -103,7 +103,7 @@ var verbs = []verbInfo{
 	{LinkFault, link, everywhere, true},
 	{Heal, bare, everywhere, false},
 	{Kill, nodesOnly, everywhere, true},
-	{PowerLoss, nodesOnly, Sim | Local, true},
+	{PowerLoss, nodesOnly, everywhere, true},
 	{Restart, restart, everywhere, false},
 	{Clone, nodesOnly, everywhere, true},
 	{Pause, nodesOnly, everywhere, true},
@@ -170,8 +170,11 @@ var modes = map[Verb][]Mode{
 // modeEngines are the engines of modes that more can do than other modes of their
 // verb.
 var modeEngines = map[Mode]Engine{
-	Full: Sim | Local, EIO: Sim | Local, Slow: Sim | Local, Torn: Sim | Local, Lose: Sim | Local, Misdirect: Sim | Local, Flip: everywhere,
+	Full: everywhere, EIO: everywhere, Slow: everywhere, Flip: everywhere, Torn: Sim | Local, Lose: Sim | Local, Misdirect: Sim | Local,
 }
+
+// delayEngines are those that can have packets come late, twice, or in another order.
+const delayEngines = Sim | Local
 
 // Step is a step of a handover, at which a fault can be made to happen.
 type Step string
@@ -209,6 +212,9 @@ func (f *Fault) engines() Engine {
 	}
 	if of, ok := modeEngines[f.Mode]; ok {
 		can = of
+	}
+	if f.Link.Repeat > 0 || f.Link.Reorder > 0 || f.Link.Delay != (Span{}) {
+		can &= delayEngines
 	}
 	if f.When != "" {
 		can &= stepEngines

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"actormesh/chaos/local"
+	"actormesh/chaos/netns"
 	"actormesh/chaos/report"
 	"actormesh/chaos/script"
 	"actormesh/chaos/scripts"
@@ -81,7 +82,7 @@ const allScripts = "all"
 func (a *app) chaosRunCommand() *cobra.Command {
 	var o chaosOptions
 	cmd := &cobra.Command{
-		Use:   "run SCRIPT... | all [--on sim|local] [--seed N] [--jobs N] [--report DIR]",
+		Use:   "run SCRIPT... | all [--on sim|local|netns] [--seed N] [--jobs N] [--report DIR]",
 		Short: "Run scripts, and say what they have shown",
 		Long: `Run scripts: those that "chaos list" names, or files. What a script leaves to chance
 is drawn from the seed; on sim, all of the run is, and so the same seed gives the same
@@ -95,7 +96,7 @@ The exit code is 1 if the mesh has broken a promise in any of them.`,
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.StringVar(&o.on, "on", "sim", "the engine: sim, whole nodes in one goroutine and virtual time; local, processes")
+	f.StringVar(&o.on, "on", "sim", "the engine: sim, whole nodes in one goroutine and virtual time; local, processes; netns, processes in namespaces, as root")
 	f.Uint64Var(&o.seed, "seed", 0, "what chance is drawn from (default the script's, or 1)")
 	f.IntVar(&o.jobs, "jobs", 0, "how many of several scripts run at a time (default one a core)")
 	f.StringVar(&o.dir, "report", "", "write the report into this directory: verdict, timeline, plan, history; of several, one below it for each")
@@ -196,9 +197,9 @@ func (a *app) runPlan(ctx context.Context, plan *script.Plan, r *report.Report, 
 	case script.Sim:
 		return a.runSim(plan, o, r)
 	case script.Local:
-		return a.runLocal(ctx, plan, r)
+		return a.runProcesses(ctx, local.Run, plan, r)
 	}
-	return "", fmt.Errorf("%w: this program has no engine %v", mesh.ErrUsage, r.Engine)
+	return a.runProcesses(ctx, netns.Run, plan, r)
 }
 
 // runSim runs a plan in the simulator, and returns what is to be said of the run.
@@ -215,9 +216,12 @@ func (a *app) runSim(plan *script.Plan, o *chaosOptions, r *report.Report) (stri
 	return fmt.Sprintf("%d events in %v, hash %016x", result.Events, result.Elapsed.Round(time.Millisecond), result.Hash), nil
 }
 
-// runLocal runs a plan on processes of this program. What they leave is kept if
+// processRunner runs a plan on processes.
+type processRunner func(context.Context, *script.Plan, local.Options) (*local.Result, error)
+
+// runProcesses runs a plan on processes of this program. What they leave is kept if
 // the mesh has broken a promise.
-func (a *app) runLocal(ctx context.Context, plan *script.Plan, r *report.Report) (string, error) {
+func (a *app) runProcesses(ctx context.Context, run processRunner, plan *script.Plan, r *report.Report) (string, error) {
 	dir, err := os.MkdirTemp("", "meshnode-chaos-")
 	if err != nil {
 		return "", err
@@ -225,7 +229,7 @@ func (a *app) runLocal(ctx context.Context, plan *script.Plan, r *report.Report)
 	a.saying.Lock()
 	fmt.Fprintf(a.stderr, "%s runs for %v, on processes of this program in %s\n", r.Name, plan.Length(), dir)
 	a.saying.Unlock()
-	result, err := local.Run(ctx, plan, local.Options{Binary: a.executable, Args: []string{"--chaos"}, Dir: dir})
+	result, err := run(ctx, plan, local.Options{Binary: a.executable, Args: []string{"--chaos"}, Dir: dir})
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}

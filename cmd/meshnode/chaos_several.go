@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"actormesh/chaos/netns"
 	"actormesh/chaos/report"
 	"actormesh/chaos/script"
 	"actormesh/chaos/scripts"
@@ -41,6 +42,9 @@ func (a *app) runSeveral(ctx context.Context, words []string, engine script.Engi
 	}
 	s := &several{a: a, o: o, summary: report.Summary{Engine: engine}}
 	if err := s.plan(words, engine); err != nil {
+		return err
+	}
+	if err := s.probe(engine); err != nil {
 		return err
 	}
 	s.run(ctx)
@@ -86,6 +90,18 @@ func (s *several) plan(words []string, engine script.Engine) error {
 		s.summary.Rows = append(s.summary.Rows, row)
 	}
 	return nil
+}
+
+// probe says before the first run what this machine lacks for any of them.
+func (s *several) probe(engine script.Engine) error {
+	if engine != script.Netns {
+		return nil
+	}
+	var plans []*script.Plan
+	for _, r := range s.runs {
+		plans = append(plans, r.plan)
+	}
+	return netns.Probe(plans...)
 }
 
 // run makes the runs, the longest first, so that the last do not wait for one.

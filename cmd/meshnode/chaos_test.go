@@ -52,7 +52,7 @@ func TestChaosRunUsage(t *testing.T) {
 		{"chaos run peace", "no script"},
 		{"chaos run " + file, "line 1"},
 		{"chaos run halves --on steam", "no engine"},
-		{"chaos run halves --on netns", "has no engine"},
+		{"chaos run slow-link --on netns", "takes one of: sim, local"},
 		{"chaos run clock-drift --on local", "takes one of: sim"},
 		{"chaos run halves clock-drift --on local", "script clock-drift: line"},
 		{"chaos run halves halves", "two scripts halves"},

@@ -115,6 +115,7 @@ func TestUsageErrors(t *testing.T) {
 		{"start --nonsense", "unknown flag"},
 		{"start extra", "unknown command"},
 		{"start --expect many", "invalid argument"},
+		{"start --chaos --certs certs", "without --certs"},
 		{"start --lease soon", "invalid argument"},
 		{"start --log-level loud", "--log-level"},
 		{"start --log-format xml", "--log-format"},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"actormesh/chaos/workload"
@@ -14,8 +15,12 @@ func startNode(ctx context.Context, c mesh.Config) (node, error) {
 	return hosting(ctx, c, kinds.All())
 }
 
-// startChaosNode starts a node that also hosts the kinds of chaos runs.
+// startChaosNode starts a node that also hosts the kinds of chaos runs. Without
+// certificates it listens on loopback only.
 func startChaosNode(ctx context.Context, c mesh.Config) (node, error) {
+	if c.CertsDir != "" {
+		return nil, fmt.Errorf("%w: --chaos is for tests on loopback, and goes without --certs", mesh.ErrUsage)
+	}
 	return hosting(ctx, c, slices.Concat(kinds.All(), workload.Hosts()))
 }
 
