@@ -40,6 +40,11 @@ func (n *simNode) check(r *Ready) {
 	for _, sl := range s.slots {
 		n.checkSlot(sl)
 	}
+	for key, p := range s.pending {
+		if a := s.actors[key.activation]; a == nil || a.running != p && !slices.Contains(a.mailbox, p) {
+			w.broken("node %v: %+v is pending, and neither in a mailbox nor running", n.id, key)
+		}
+	}
 }
 
 func (n *simNode) checkSlot(sl *slot) {
