@@ -50,14 +50,11 @@ func newWorld(seed uint64) *world {
 	return w
 }
 
-// event is something that happens at a time: to a process, or, if it is nil, to
-// the world.
+// event is something that happens: to a process, or, if it is nil, to the world.
 type event struct {
-	at     time.Duration
-	number uint64
-	kind   uint8 // of what, for the trace's hash
-	on     *process
-	do     func()
+	kind uint8 // of what, for the trace's hash
+	on   *process
+	do   func()
 }
 
 // The kinds of events.
@@ -70,35 +67,58 @@ const (
 	evFault
 )
 
-// eventQueue is a binary heap by time, and number.
-type eventQueue []event
+// eventQueue is a binary heap by time, and number. What moves in it has no
+// pointers, which the garbage collector would have to be told of.
+type eventQueue struct {
+	heap   []due
+	events []event
+	free   []uint32 // places in events
+}
 
-func (a *event) before(b *event) bool {
+// due is when an event happens, and its place in events.
+type due struct {
+	at     time.Duration
+	number uint64
+	place  uint32
+}
+
+func (a *due) before(b *due) bool {
 	return a.at < b.at || a.at == b.at && a.number < b.number
 }
 
-func (q *eventQueue) push(e event) {
-	h := append(*q, e)
+func (q *eventQueue) push(at time.Duration, number uint64, e event) {
+	place := uint32(len(q.events))
+	if n := len(q.free); n > 0 {
+		place = q.free[n-1]
+		q.free = q.free[:n-1]
+		q.events[place] = e
+	} else {
+		q.events = append(q.events, e)
+	}
+	h := append(q.heap, due{})
+	q.heap = h
+	d := due{at, number, place}
 	i := len(h) - 1
 	for i > 0 {
 		parent := (i - 1) / 2
-		if !h[i].before(&h[parent]) {
+		if !d.before(&h[parent]) {
 			break
 		}
-		h[i], h[parent] = h[parent], h[i]
+		h[i] = h[parent]
 		i = parent
 	}
-	*q = h
+	h[i] = d
 }
 
-func (q *eventQueue) pop() event {
-	h := *q
+func (q *eventQueue) pop() (at time.Duration, e event) {
+	h := q.heap
 	top := h[0]
 	last := len(h) - 1
-	h[0] = h[last]
-	h[last] = event{}
+	d := h[last]
 	h = h[:last]
-	for i := 0; ; {
+	q.heap = h
+	i := 0
+	for {
 		child := 2*i + 1
 		if child >= last {
 			break
@@ -106,27 +126,32 @@ func (q *eventQueue) pop() event {
 		if child+1 < last && h[child+1].before(&h[child]) {
 			child++
 		}
-		if !h[child].before(&h[i]) {
+		if !h[child].before(&d) {
 			break
 		}
-		h[i], h[child] = h[child], h[i]
+		h[i] = h[child]
 		i = child
 	}
-	*q = h
-	return top
+	if last > 0 {
+		h[i] = d
+	}
+	e = q.events[top.place]
+	q.events[top.place] = event{}
+	q.free = append(q.free, top.place)
+	return top.at, e
 }
 
 // after has something happen in a while: on a process, unless it is gone by then.
 func (w *world) after(d time.Duration, kind uint8, on *process, do func()) {
 	w.number++
-	w.queue.push(event{w.time + max(d, 0), w.number, kind, on, do})
+	w.queue.push(w.time+max(d, 0), w.number, event{kind, on, do})
 }
 
 // run lets the world go on until a time, or until a check has failed.
 func (w *world) run(until time.Duration) {
-	for len(w.queue) > 0 && w.queue[0].at <= until && len(w.findings) == 0 {
-		e := w.queue.pop()
-		w.time = e.at
+	for len(w.queue.heap) > 0 && w.queue.heap[0].at <= until && len(w.findings) == 0 {
+		at, e := w.queue.pop()
+		w.time = at
 		p := e.on
 		switch {
 		case p == nil:
@@ -137,8 +162,7 @@ func (w *world) run(until time.Duration) {
 			continue
 		case w.time < p.pausedUntil:
 			w.number++
-			e.at, e.number = p.pausedUntil, w.number
-			w.queue.push(e)
+			w.queue.push(p.pausedUntil, w.number, e)
 			continue
 		}
 		w.note(uint64(e.kind) | uint64(p.id)<<8)
