@@ -133,8 +133,11 @@ bench-failover: peers
 
 # bench-docs is the runs of docs/bench.md, in about a quarter of an hour.
 bench-docs: DOC := --doc docs/bench.md
+bench-docs: WINDOWS := --seconds 1.5 --warmup-seconds 0.4
+bench-docs: OTHERS := counter.add,counter.hot,counter.zipf,counter.get,counter.wake,kv.large,account.transfer
 bench-docs: peers
-	./$(BIN)/peers --meshnode ./$(BIN)/meshnode --clients 1,16,64,256 --seconds 2 --warmup-seconds 0.5 $(DOC) --plots docs/bench
+	./$(BIN)/peers --meshnode ./$(BIN)/meshnode --clients 1,16,64,256 $(WINDOWS) --plots docs/bench $(DOC)
+	./$(BIN)/meshnode bench --systems mesh,mesh-asleep --workloads $(OTHERS) --clients 64 --via go $(WINDOWS) $(DOC)
 	./$(BIN)/peers failover --meshnode ./$(BIN)/meshnode $(DOC)
 	./$(BIN)/meshnode bench join $(DOC)
 	./$(BIN)/meshnode bench recovery --records 10000,100000,1000000 $(DOC)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 )
 
 // Output says where else than to a terminal a report goes. What is empty is not
@@ -16,14 +17,12 @@ type Output struct {
 	Benchstat string // a file: see WriteBenchstat
 	Plots     string // a directory: see WritePlots
 	Doc       string // a file of Markdown: see Update
+	Part      string // of Doc, for a Report; that of a Study has its name
 }
-
-// callsPart is the part of a page that shows a Report.
-const callsPart = "calls"
 
 // Save writes the report to all of them. The text is what Doc is to show.
 func (r *Report) Save(o Output, text string) error {
-	err := o.save(r, r.WriteBenchstat, callsPart, text)
+	err := o.save(r, r.WriteBenchstat, o.Part, text)
 	if o.Plots != "" {
 		_, drawn := r.WritePlots(o.Plots)
 		err = errors.Join(err, drawn)
@@ -63,8 +62,8 @@ const (
 	docEnd   = "<!-- %s, written by a command: end -->\n"
 )
 
-// Update puts text, as it is, into the part of a Markdown file that stands between
-// two comments with the part's name.
+// Update puts text, but for the spaces at the ends of lines, into the part of a
+// Markdown file that stands between two comments with the part's name.
 func Update(path, part, text string) error {
 	page, err := os.ReadFile(path)
 	if err != nil {
@@ -78,7 +77,11 @@ func Update(path, part, text string) error {
 	}
 	var b bytes.Buffer
 	b.Write(head)
-	fmt.Fprintf(&b, "%s```\n%s```\n%s", begin, text, end)
+	fmt.Fprintf(&b, "%s```\n", begin)
+	for line := range strings.Lines(text) {
+		b.WriteString(strings.TrimRight(line, " \n") + "\n")
+	}
+	fmt.Fprintf(&b, "```\n%s", end)
 	b.Write(tail)
 	return os.WriteFile(path, b.Bytes(), 0o644)
 }

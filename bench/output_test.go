@@ -17,16 +17,16 @@ func TestSave(t *testing.T) {
 	dir, report := t.TempDir(), testReport()
 	o := Output{
 		JSON: filepath.Join(dir, "json"), Benchstat: filepath.Join(dir, "benchstat"),
-		Plots: filepath.Join(dir, "plots"), Doc: filepath.Join(dir, "page.md"),
+		Plots: filepath.Join(dir, "plots"), Doc: filepath.Join(dir, "page.md"), Part: "calls",
 	}
-	begin, end := fmt.Sprintf(docBegin, callsPart), fmt.Sprintf(docEnd, callsPart)
+	begin, end := fmt.Sprintf(docBegin, "calls"), fmt.Sprintf(docEnd, "calls")
 	other := fmt.Sprintf(docBegin, "other") + "x\n" + fmt.Sprintf(docEnd, "other")
 	page := "before\n" + other + begin + "old\n" + end + "after\n"
 	if err := os.WriteFile(o.Doc, []byte(page), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if err := report.Save(o, "new\n"); err != nil {
+		if err := report.Save(o, "new  \n"); err != nil {
 			t.Fatal(err)
 		}
 	}

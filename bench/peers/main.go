@@ -70,7 +70,7 @@ type settings struct {
 // parse reads the flags.
 func parse(args []string) (*settings, error) {
 	flags := flag.NewFlagSet("peers", flag.ContinueOnError)
-	var s settings
+	s := settings{out: bench.Output{Part: "calls"}}
 	clients := flags.String("clients", "1,64,256", "how many clients call at a time")
 	workloads := flags.String("workloads", "kv.put,kv.get", "what the calls do")
 	names := flags.String("systems", strings.Join(systemNames, ","), "what is measured")

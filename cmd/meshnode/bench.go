@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,7 +34,7 @@ type benchOptions struct {
 }
 
 func (a *app) benchCommand() *cobra.Command {
-	var o benchOptions
+	o := benchOptions{output: bench.Output{Part: "workloads"}}
 	cmd := &cobra.Command{
 		Use:   "bench [--clients 1,64,256] [--seconds 3] [--reps 3] [--workloads NAME,...] [--http ADDR,...]",
 		Short: "Measure calls per second, latencies and CPU",
@@ -75,6 +77,7 @@ What is no steady load has commands of its own: failover, join, recovery, rest, 
 	f.StringSliceVar(&o.systems, "systems", []string{meshDefault}, "which meshes to start: mesh, mesh-no-lease, mesh-asleep")
 	f.Float64SliceVar(&o.rates, "rate", nil, "calls per second of all clients together (default as many as are answered)")
 	addOutputFlags(f, &o.output)
+	f.StringVar(&o.output.Doc, "doc", "", "put the table into its place in this page")
 	f.StringVar(&o.output.Plots, "plots", "", "draw pictures into this directory")
 	cmd.RunE = a.do(func(*cobra.Command, []string) error { return a.runBench(&o) })
 	cmd.AddCommand(a.benchFailoverCommand(), a.benchJoinCommand(), a.benchRecoveryCommand(), a.benchRestCommand(), a.benchScaleCommand())
@@ -150,11 +153,15 @@ func (a *app) runBench(o *benchOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := report.Save(o.output, ""); err != nil {
+	fmt.Fprintln(a.stderr)
+	var text strings.Builder
+	if err := report.WriteTable(&text); err != nil {
 		return err
 	}
-	fmt.Fprintln(a.stderr)
-	return report.WriteTable(a.stdout)
+	if _, err := io.WriteString(a.stdout, text.String()); err != nil {
+		return err
+	}
+	return report.Save(o.output, text.String())
 }
 
 func (o *benchOptions) plan() (bench.Plan, error) {

@@ -31,9 +31,12 @@ func benchServer(t *testing.T) (addr string) {
 }
 
 func TestBench(t *testing.T) {
-	r, file := newRig(), filepath.Join(t.TempDir(), "report.json")
+	r, file, page := newRig(), filepath.Join(t.TempDir(), "report.json"), filepath.Join(t.TempDir(), "page.md")
+	if err := os.WriteFile(page, []byte("<!-- workloads, written by a command: begin -->\n<!-- workloads, written by a command: end -->\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	code := r.run("bench", "--http", benchServer(t), "--via", "http", "--clients", "2", "--seconds", "0.1",
-		"--warmup-seconds", "0", "--reps", "2", "--workloads", "counter.add", "--dir", t.TempDir(), "--json", file)
+		"--warmup-seconds", "0", "--reps", "2", "--workloads", "counter.add", "--dir", t.TempDir(), "--json", file, "--doc", page)
 	if code != exitOK || !strings.Contains(r.out.String(), "counter.add  mesh/http        2") {
 		t.Fatalf("exit %d: %s\n%s", code, r.err.String(), r.out.String())
 	}
@@ -43,6 +46,9 @@ func TestBench(t *testing.T) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if shown, err := os.ReadFile(page); err != nil || !strings.Contains(string(shown), "  counter.add  mesh/http        2") {
+		t.Errorf("%v: the page is\n%s", err, shown)
 	}
 	var report bench.Report
 	if err := json.Unmarshal(text, &report); err != nil || len(report.Results) != 1 || len(report.Results[0].Samples) != 2 {
