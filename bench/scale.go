@@ -49,8 +49,9 @@ type size struct {
 	client  Client
 }
 
-// Scale compares a small mesh with one of more slots, and with one of more actors,
-// all of which are awake. Unlike elsewhere all three run at a time, as the actors
+// Scale compares a small mesh with one of more slots, and with one of more actors.
+// All are woken beforehand; an actor sleeps again where its slot has moved since, as it
+// may on a machine that is short of CPU, so that the nodes' count is a column. Unlike elsewhere all three run at a time, as the actors
 // take long to wake, and are called in turns: what the two that are not called take is
 // the same for all.
 func Scale(ctx context.Context, p ScalePlan) (*Study, error) {
@@ -64,9 +65,9 @@ func Scale(ctx context.Context, p ScalePlan) (*Study, error) {
 	}
 	study := &Study{
 		Name: "scale",
-		How: fmt.Sprintf("%d clients call actors that are awake, chosen evenly; all meshes run, and are called in turns, each for %v after %v of warm-up",
+		How: fmt.Sprintf("%d clients call actors that were all woken before, chosen evenly; all meshes run, and are called in turns, each for %v after %v of warm-up",
 			p.Clients, p.Window, p.Warmup),
-		Columns: []Column{{"CALLS/S", "calls/s"}, {"P50", "p50-ns"}, {"P99", "p99-ns"}, {"CPU/CALL", "nodes-cpu-ns/op"}, {"RSS/NODE", "rss-B"}},
+		Columns: []Column{{"CALLS/S", "calls/s"}, {"P50", "p50-ns"}, {"P99", "p99-ns"}, {"CPU/CALL", "nodes-cpu-ns/op"}, {"RSS/NODE", "rss-B"}, {"AWAKE", "awake"}},
 	}
 	return p.conduct(ctx, study, []System{&p.Mesh}, func(dir string) error { return p.all(ctx, study, dir, sizes) })
 }
@@ -140,10 +141,8 @@ func (p *ScalePlan) turn(ctx context.Context, s *size, w Workload, rep int, dir 
 	if err != nil {
 		return nil, err
 	}
-	if m.awake < s.actors {
-		return nil, fmt.Errorf("%d actors were written to, and %d are awake", s.actors, m.awake)
-	}
 	return Values{
+		"awake": float64(m.awake),
 		"calls/s": sample.Rate, "p50-ns": 1e3 * sample.P50us, "p99-ns": 1e3 * sample.P99us,
 		"nodes-cpu-ns/op": 1e9 * sample.NodesCPU / float64(sample.Calls), "rss-B": m.resident / float64(p.Mesh.Nodes),
 	}, nil

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -56,6 +57,9 @@ func TestBenchStudies(t *testing.T) {
 				}
 				if !strings.Contains(r.out.String(), row.System) || !strings.Contains(string(lines), "/system="+row.System) {
 					t.Errorf("%s is not in\n%s\nor not in\n%s", row.System, r.out.String(), lines)
+				}
+				if got, ok := row.Samples[0]["awake"]; ok && !strings.HasSuffix(row.Setting, fmt.Sprintf("/actors=%v", got)) {
+					t.Errorf("%s: %v are awake", row.Setting, got)
 				}
 				for unit, v := range row.Samples[0] {
 					if v < 0 && !strings.Contains(unit, "/actor") { // the collector may have come between
