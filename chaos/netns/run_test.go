@@ -110,6 +110,52 @@ func TestCloseLeavesNothing(t *testing.T) {
 	soonAsBefore(t, dir, before)
 }
 
+// What happens to fsyncs happens to the next process as well, until it is over.
+func TestInjectLasts(t *testing.T) {
+	needsAll(t)
+	dir := t.TempDir()
+	g, err := newGround(plan(t, "at 1s disk n1 eio"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	n := &cluster.Node{Name: "n1", Data: filepath.Join(dir, "n1"), Binary: os.Args[0], Log: filepath.Join(dir, "n1.log")}
+	if _, err := g.Place(n); err != nil {
+		t.Fatal(err)
+	}
+	defer n.Kill()
+	h := g.home(n)
+	faults := plan(t, "at 1s disk n1 eio\nat 1s disk n1 slow 10ms").Faults
+	fails, err := g.Below(&faults[0], n) // no process runs
+	if err != nil || h.tracer != nil {
+		t.Errorf("where nothing runs there is a tracer: %v, %v", h.tracer != nil, err)
+	}
+	for range 2 {
+		if err := g.Start(n); err != nil {
+			t.Fatal(err)
+		}
+		if h.tracer == nil || h.tracer.attached(n.PID()) != nil {
+			t.Error("the process is not traced")
+		}
+		if err := n.Kill(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := g.Start(n); err != nil {
+		t.Fatal(err)
+	}
+	slow, err := g.Below(&faults[1], n)
+	if err != nil || h.fails != 1 || h.delay != 10*time.Millisecond {
+		t.Errorf("%d faults have fsyncs fail, and they take %v longer: %v", h.fails, h.delay, err)
+	}
+	if err := fails(); err != nil || h.tracer == nil || h.tracer.attached(n.PID()) != nil {
+		t.Errorf("one fault is over, and the process is not traced: %v", err)
+	}
+	if err := slow(); err != nil || h.tracer != nil {
+		t.Errorf("all faults are over, and there is a tracer: %v, %v", h.tracer != nil, err)
+	}
+}
+
 // A process that has a ground is killed, and leaves nothing.
 func TestKillLeavesNothing(t *testing.T) {
 	needsAll(t)
