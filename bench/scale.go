@@ -142,7 +142,7 @@ func (p *ScalePlan) turn(ctx context.Context, s *size, w Workload, rep int, dir 
 		return nil, err
 	}
 	return Values{
-		"awake": float64(m.awake),
+		"awake":   float64(m.awake),
 		"calls/s": sample.Rate, "p50-ns": 1e3 * sample.P50us, "p99-ns": 1e3 * sample.P99us,
 		"nodes-cpu-ns/op": 1e9 * sample.NodesCPU / float64(sample.Calls), "rss-B": m.resident / float64(p.Mesh.Nodes),
 	}, nil
