@@ -41,7 +41,7 @@ func Join(ctx context.Context, p JoinPlan) (*Study, error) {
 		Name: "join",
 		How: fmt.Sprintf("a node joins %d that hold %d actors, under %d clients that put %d bytes to %d others; during lasts from its start until it owns its share and no slot is on its way",
 			p.Mesh.Nodes, p.Actors, p.Clients, ValueBytes, Keys),
-		Columns: []Column{{"LASTED", "ns"}, {"CALLS/S", "calls/s"}, {"P50", "p50-ns"}, {"P99", "p99-ns"}, {"SLOWEST", "slowest-ns"}, {"FAILED", "failed"}},
+		Columns: []Column{{"LASTED", "lasted-ns"}, {"CALLS/S", "calls/s"}, {"P50", "p50-ns"}, {"P99", "p99-ns"}, {"SLOWEST", "slowest-ns"}, {"FAILED", "failed"}},
 	}
 	return p.conduct(ctx, study, []System{&p.Mesh}, func(dir string) error {
 		for rep := range p.Reps {
@@ -85,7 +85,7 @@ func (p *JoinPlan) once(ctx context.Context, study *Study, rep int, c *meshClust
 		}
 		lasted := load.took[i+1]
 		study.add(p.Mesh.Name(), "phase="+phase, Values{
-			"ns": float64(lasted), "calls/s": s.Rate, "p50-ns": 1e3 * s.P50us, "p99-ns": 1e3 * s.P99us,
+			"lasted-ns": float64(lasted), "calls/s": s.Rate, "p50-ns": 1e3 * s.P50us, "p99-ns": 1e3 * s.P99us,
 			"slowest-ns": 1e3 * s.MaxUs, "failed": float64(s.Errors),
 		})
 		p.say("join %d of %d  %-6s %8v  %8.0f calls/s  p99 %s", rep+1, p.Reps, phase, lasted.Round(time.Millisecond), s.Rate, showMicros(s.P99us))
