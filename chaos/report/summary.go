@@ -117,7 +117,8 @@ func (s *Summary) Table(w io.Writer) error {
 		case r.Needs != "":
 			fmt.Fprintf(tab, "%s\tnot on %v: needs %s\n", r.Name, s.Engine, r.Needs)
 		case r.Failed != nil:
-			fmt.Fprintf(tab, "%s\t%s: %v\n", r.Name, r.Verdict(), r.Failed)
+			why, _, _ := strings.Cut(r.Failed.Error(), "\n")
+			fmt.Fprintf(tab, "%s\t%s: %s\n", r.Name, r.Verdict(), why)
 		default:
 			fmt.Fprintf(tab, "%s\t%s\n", r.Name, r.Verdict())
 		}

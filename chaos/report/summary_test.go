@@ -20,7 +20,7 @@ func TestSummary(t *testing.T) {
 		row.Fill(r, 51*time.Second)
 		rows[name] = row
 	}
-	rows["dead"] = Row{Name: "dead", Failed: errors.New("no port")}
+	rows["dead"] = Row{Name: "dead", Failed: errors.New("no port\nand no hope")}
 	for _, test := range []struct {
 		rows   string
 		passed bool

@@ -40,6 +40,7 @@ func TestChaosRunSeveral(t *testing.T) {
 // others, and nothing of that is a pass.
 func TestChaosRunInterrupted(t *testing.T) {
 	t.Setenv(childVar, realChild)
+	t.Setenv("TMPDIR", t.TempDir()) // where directories and logs of what failed are kept
 	r := newRig()
 	r.executable = os.Args[0]
 	r.signals <- syscall.SIGTERM
