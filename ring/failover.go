@@ -56,6 +56,19 @@ func (p *planner) majorityAlive(set []NodeID) bool {
 	return 2*alive > len(set)
 }
 
+// majorityHeard reports whether a majority is known to be alive. A change that is
+// only planned, and that takes members away, must not rely on any other: whoever
+// is left might never agree on anything.
+func (p *planner) majorityHeard(set []NodeID) bool {
+	heard := 0
+	for _, id := range set {
+		if !p.dead(id) && !p.unknown(id) {
+			heard++
+		}
+	}
+	return 2*heard > len(set)
+}
+
 // heir returns the replica, other than the owner, that should own the slot: one
 // that may be given slots before one that may not, those before the dead, then
 // the one with the most advanced log, then the one that owns the least for its

@@ -38,6 +38,14 @@ func allActive(v *View) map[SlotID]Epoch {
 	return active
 }
 
+func allQuiesced(v *View) map[SlotID]bool {
+	quiesced := map[SlotID]bool{}
+	for s := range v.Slots {
+		quiesced[SlotID(s)] = true
+	}
+	return quiesced
+}
+
 func ids(list ...NodeID) map[NodeID]bool {
 	m := map[NodeID]bool{}
 	for _, id := range list {

@@ -10,7 +10,7 @@ func (p *planner) standing(m *Member) standing {
 		return absent
 	case m.State == Draining || m.State == Leaving:
 		return yielding
-	case p.in.Unsteady[m.ID]:
+	case p.in.Unsteady[m.ID] || p.unknown(m.ID):
 		return steadied
 	}
 	return full
@@ -161,8 +161,8 @@ func (m *mover) change(s int, target []NodeID) {
 	row := &m.next.Slots[s]
 	handover := target[0] != row.Owner()
 	switch {
-	case !m.majorityAlive(row.Replicas) || !m.majorityAlive(target):
-		m.wait("slot %d: no majority of its replicas is alive", s)
+	case !m.majorityHeard(row.Replicas) || !m.majorityHeard(target):
+		m.wait("slot %d: no majority of its replicas is heard", s)
 		return
 	case handover && m.handovers == maxHandovers:
 		m.wait("slot %d: waiting for other slots to move", s)

@@ -31,6 +31,10 @@ type Input struct {
 	Dead     map[NodeID]bool // confirmed unreachable: what they own must move now
 	Gone     map[NodeID]bool // dead beyond the grace: replicas and votes are replaced
 	Unsteady map[NodeID]bool // flapped recently: keep what they have, get no more
+	// Unknown are members of which the coordinator has not heard since it began to
+	// coordinate: they are not dead, but may be. They get nothing, and no change is
+	// planned that needs them.
+	Unknown map[NodeID]bool
 
 	// Active is the slot epoch at which each slot's owner last reported that it
 	// is active. From is dropped, and a planned change begins, only where this
@@ -119,6 +123,10 @@ func (p *planner) dead(id NodeID) bool {
 
 func (p *planner) gone(id NodeID) bool { return id != p.in.Coordinator && p.in.Gone[id] }
 
+func (p *planner) unknown(id NodeID) bool {
+	return id != p.in.Coordinator && p.in.Unknown[id] && !mutant.On(mutant.UnheardCounts)
+}
+
 func (p *planner) state(id NodeID) MemberState {
 	m, ok := p.next.Member(id)
 	if !ok {
@@ -129,7 +137,7 @@ func (p *planner) state(id NodeID) MemberState {
 
 // healthy reports whether a member may be given something.
 func (p *planner) healthy(m *Member) bool {
-	return m.State == Up && !p.dead(m.ID) && !p.in.Unsteady[m.ID]
+	return m.State == Up && !p.dead(m.ID) && !p.in.Unsteady[m.ID] && !p.unknown(m.ID)
 }
 
 // dropFrom forgets the earlier sets of slots whose owner is active: a majority

@@ -280,6 +280,45 @@ func TestPlanLeaveEnds(t *testing.T) {
 	}
 }
 
+// TestPlanLeaveBesideUnknown has one of three nodes leave while nothing has been
+// heard of another, which may be gone for good: with two replicas and two voters,
+// nothing could ever be decided again.
+func TestPlanLeaveBesideUnknown(t *testing.T) {
+	v := quickView(3, 8, 3)
+	m, _ := v.Member(3)
+	m.State = Leaving
+	in := Input{Coordinator: 1, Joins: []Member{m}, Unknown: ids(2), Active: allActive(v), Quiesced: allQuiesced(v)}
+	for range 5 {
+		step := Plan(v, in)
+		if step.Next == nil {
+			break
+		}
+		v = step.Next
+		in.Active, in.Quiesced = allActive(v), allQuiesced(v)
+	}
+	for s := range v.Slots {
+		if len(v.Slots[s].Replicas) != 3 {
+			t.Fatalf("slot %d has %v", s, v.Slots[s].Replicas)
+		}
+	}
+	if slices.Contains(v.Voters, 2) && len(v.Voters) < 3 {
+		t.Errorf("voters %s", short(v.Voters))
+	}
+	if step := Plan(v, in); !strings.Contains(step.Waiting, "heard") {
+		t.Errorf("waits for %q", step.Waiting)
+	}
+	in.Unknown = nil
+	for range 5 {
+		in.Active, in.Quiesced = allActive(v), allQuiesced(v)
+		if step := Plan(v, in); step.Next != nil {
+			v = step.Next
+		}
+	}
+	if _, ok := v.Member(3); ok || len(v.Slots[0].Replicas) != 2 {
+		t.Errorf("it does not leave: %+v", v.Slots[0])
+	}
+}
+
 // TestPlanReplacedDisk: a node comes back without its disk.
 func TestPlanReplacedDisk(t *testing.T) {
 	w := newWorld(4, shape{1, 1}, 3, 16, 3)

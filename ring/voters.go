@@ -25,7 +25,9 @@ func VotersWanted(zones, most int) int {
 // chooseVoters keeps the voters but those that leave, adds healthy members up
 // to the number wanted, and keeps the number odd: an even set bears no more
 // failures than one less. Voters that are merely dead stay; those that are gone
-// are replaced, and kept where nobody can take their place.
+// are replaced, and kept where nobody can take their place. One that leaves keeps
+// its vote while the others would have no majority without it: nothing could ever
+// be decided again.
 func (p *planner) chooseVoters() {
 	var voters, gone []NodeID
 	for _, id := range p.next.Voters {
@@ -56,6 +58,10 @@ func (p *planner) chooseVoters() {
 		return len(old)
 	}
 	slices.SortStableFunc(voters, func(a, b NodeID) int { return cmp.Compare(rank(a), rank(b)) })
+	if !slices.Equal(voters, old) && !p.majorityHeard(voters) {
+		p.wait("the voters stay as they are: too few of them are heard to do without another")
+		return
+	}
 	p.next.Voters = voters
 }
 

@@ -40,6 +40,10 @@ func TestVoters(t *testing.T) {
 			Input{Dead: ids(2), Joins: state(quickMembers(5)[4], Leaving)}, []NodeID{1, 2, 3, 4}},
 		{"leaving", quickMembers(5), []NodeID{1, 2, 3, 4, 5}, Input{Joins: state(quickMembers(5)[4], Leaving)}, []NodeID{1, 2, 3}},
 		{"leaving proposer", quickMembers(4), []NodeID{1, 2, 3}, Input{Joins: state(quickMembers(4)[0], Leaving)}, []NodeID{1, 2, 3}},
+		{"leaving, and one of the others dead", quickMembers(3), []NodeID{1, 2, 3},
+			Input{Dead: ids(3), Joins: state(quickMembers(3)[1], Leaving)}, []NodeID{1, 2, 3}},
+		{"leaving, and one of the others gone", quickMembers(3), []NodeID{1, 2, 3},
+			Input{Gone: ids(3), Joins: state(quickMembers(3)[1], Leaving)}, []NodeID{1}},
 		{"draining keeps its vote", quickMembers(4), []NodeID{1, 2, 3}, Input{Joins: state(quickMembers(4)[1], Draining)}, []NodeID{1, 2, 3}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

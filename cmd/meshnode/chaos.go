@@ -326,6 +326,9 @@ func (a *app) hunt(o *huntOptions) error {
 			fmt.Fprintf(a.stderr, "%v: %d runs, %v of virtual time, next seed %d\n", f.Elapsed.Round(time.Second), f.Runs, f.Virtual.Round(time.Second), f.Next)
 		}
 	}
+	if err := os.MkdirAll(o.save, 0o755); err != nil { // before an hour is spent
+		return err
+	}
 	found, err := h.Run(ctx)
 	if err != nil {
 		return err

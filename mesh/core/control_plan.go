@@ -198,7 +198,8 @@ func (c *Control) gather(now quorum.Instant) ring.Input {
 	in := ring.Input{
 		Coordinator: ring.NodeID(c.self), Voters: c.cfg.Voters,
 		Joins: c.joins(now),
-		Dead:  map[ring.NodeID]bool{}, Gone: map[ring.NodeID]bool{}, Unsteady: map[ring.NodeID]bool{},
+		Dead:  map[ring.NodeID]bool{}, Gone: map[ring.NodeID]bool{},
+		Unsteady: map[ring.NodeID]bool{}, Unknown: map[ring.NodeID]bool{},
 		Active:   map[ring.SlotID]ring.Epoch{},
 		Stuck:    map[ring.SlotID]bool{},
 		CaughtUp: map[ring.SlotID][]ring.NodeID{},
@@ -218,6 +219,7 @@ func (c *Control) gather(now quorum.Instant) ring.Input {
 			p.dead.over(now)
 		}
 		in.Unsteady[id] = p.dead.unsteady(now, c.cfg.Steady)
+		in.Unknown[id] = p.facts == nil
 		if p.facts != nil {
 			quiesced := p.facts.Quiesced
 			if now.Sub(p.factsAt) >= quiescedFor {

@@ -117,4 +117,5 @@ const (
 	DeadOwns        Name = "dead-owns"
 	UnusedGuard     Name = "unused-guard"
 	JoinIgnored     Name = "join-ignored"
+	UnheardCounts   Name = "unheard-counts"
 )

@@ -105,5 +105,6 @@ var registry = map[Name]Mutant{
 	StuckStays:      {"H21", "a slot whose owner does not become active is not moved"},
 	DeadOwns:        {"H21", "a dead owner is not replaced"},
 	UnusedGuard:     {"H30", "a guard that nobody calls"},
+	UnheardCounts:   {"H21", "a change is planned that needs a member of which nothing has been heard"},
 	JoinIgnored:     {"H09", "who asks to join is never made a member"},
 }
