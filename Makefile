@@ -69,9 +69,9 @@ failover: build
 
 # explore searches the protocols exhaustively, in about ten minutes, and then
 # finds the planted bugs; the tests search the beginning only. NAMES="..." picks
-# configurations, STATES=n their bound.
+# configurations, STATES=n their bound, DOC=docs/explorer.md is written to.
 explore:
-	$(GO) run ./chaos/explore/cmd $(if $(STATES),--states $(STATES)) $(NAMES)
+	$(GO) run ./chaos/explore/cmd $(if $(STATES),--states $(STATES)) $(if $(DOC),--doc $(DOC)) $(NAMES)
 	$(if $(NAMES),,$(GO) run ./chaos/explore/cmd --mutants)
 
 # sim runs wild meshes in virtual time for 5 minutes, each seed twice; sim-long

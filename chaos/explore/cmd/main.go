@@ -29,13 +29,14 @@ func main() {
 	mutants := flags.Bool("mutants", false, "search the configurations with planted bugs: each must be found")
 	replay := flags.String("replay", "", "the file of a counterexample to replay")
 	record := flags.String("record", "", "the folder in which to write counterexamples, each as NAME.trace")
+	doc := flags.String("doc", "", "a page whose table is to be of this run, in the place that it marks")
 	verbose := flags.Bool("v", false, "print progress")
 	flags.Parse(os.Args[1:])
 	if *states < 0 || *states > explore.MaxStates || *depth < 0 {
 		flags.Usage()
 		os.Exit(2)
 	}
-	run := &runner{out: os.Stdout, limits: explore.Limits{States: *states, Depth: *depth}, verbose: *verbose, record: *record}
+	run := &runner{out: os.Stdout, limits: explore.Limits{States: *states, Depth: *depth}, verbose: *verbose, record: *record, doc: *doc}
 	var err error
 	switch {
 	case *list:
@@ -56,6 +57,8 @@ type runner struct {
 	limits  explore.Limits
 	verbose bool
 	record  string
+	doc     string
+	table   strings.Builder
 }
 
 func (r *runner) list() error {
@@ -109,7 +112,7 @@ func (r *runner) search(names []string, mutants bool) error {
 	}
 	switch {
 	case len(wrong) == 0:
-		return nil
+		return r.writeDoc()
 	case mutants:
 		return fmt.Errorf("nothing was found in %s", strings.Join(wrong, ", "))
 	}
@@ -134,6 +137,8 @@ func (r *runner) print(p *explore.Result, mutant bool) error {
 		end = "up to the bound"
 	}
 	fmt.Fprintf(r.out, "%-22s %10d %11d %5d %8d %8s  %s\n", p.Name, p.Distinct, p.Generated, p.Depth, p.Runs, p.Elapsed.Round(10*time.Millisecond), end)
+	fmt.Fprintf(&r.table, "| `%s` | %s | %s | %d | %s | %s | %s |\n", p.Name, thousands(p.Distinct), thousands(p.Generated), p.Depth,
+		thousands(p.Runs), p.Elapsed.Round(10*time.Millisecond), end)
 	if p.Violation == nil {
 		return nil
 	}
@@ -148,4 +153,36 @@ func (r *runner) print(p *explore.Result, mutant bool) error {
 		return nil
 	}
 	return os.WriteFile(filepath.Join(r.record, p.Name+".trace"), script.Bytes(), 0o644)
+}
+
+// The marks between which the table of a run is, in a page.
+const (
+	docBegin = "<!-- configurations, written by a command: begin -->\n"
+	docEnd   = "<!-- configurations, written by a command: end -->\n"
+)
+
+// writeDoc puts the table of this run into the page.
+func (r *runner) writeDoc() error {
+	if r.doc == "" {
+		return nil
+	}
+	page, err := os.ReadFile(r.doc)
+	if err != nil {
+		return err
+	}
+	before, rest, found := strings.Cut(string(page), docBegin)
+	_, after, ended := strings.Cut(rest, docEnd)
+	if !found || !ended {
+		return fmt.Errorf("%s has no place for the table, between %q and %q", r.doc, docBegin, docEnd)
+	}
+	table := "| configuration | distinct | generated | depth | of code | time | |\n|---|---|---|---|---|---|---|\n" + r.table.String()
+	return os.WriteFile(r.doc, []byte(before+docBegin+table+docEnd+after), 0o644)
+}
+
+// thousands writes a count with commas.
+func thousands(n int) string {
+	if n < 1000 {
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
 }
