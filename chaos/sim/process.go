@@ -147,7 +147,7 @@ func (p *process) Now() quorum.Instant {
 // pause stops all that happens on the process for a while.
 func (p *process) pause(d time.Duration) {
 	p.w.tracef("%s: paused for %v", p.m.name, d)
-	p.pausedUntil = p.w.time + d
+	p.pausedUntil = max(p.pausedUntil, p.w.time+d) // what waits was put off until the end of an earlier one
 }
 
 // About implements mesh.Environment.

@@ -155,7 +155,7 @@ func (c *Control) Verdict(v BeatVerdict) {
 
 // hear notes that something came from a peer.
 func (c *Control) hear(now quorum.Instant, p *peer) {
-	p.heard = now
+	p.heard, p.everHeard = now, true
 	if !p.silent {
 		return
 	}
@@ -170,6 +170,10 @@ func (c *Control) hears(id quorum.NodeID) bool {
 	p := c.peers[id]
 	return p != nil && !p.silent
 }
+
+// hasHeard reports whether a member is heard, and not only not missed yet by a node
+// that has just been started.
+func (c *Control) hasHeard(id quorum.NodeID) bool { return c.hears(id) && c.peers[id].everHeard }
 
 // unheard returns the members from which nothing comes, ascending.
 func (c *Control) unheard() []quorum.NodeID {

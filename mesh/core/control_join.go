@@ -31,7 +31,7 @@ type joining struct {
 	asked     map[string]quorum.Instant // that have not answered
 	hints     []string                  // addresses where gossip saw somebody
 	refusal   string
-	refusedAt quorum.Instant // the first time in a row; 0 if not refused
+	refusedAt quorum.Instant // the first time in a row; 0 if the last answer was no refusal
 	trouble   string
 	askedView quorum.Instant
 }
@@ -205,6 +205,9 @@ func (c *Control) Answered(now quorum.Instant, addr string, kind ControlKind, bo
 }
 
 func (c *Control) answered(now quorum.Instant, kind ControlKind, body []byte) error {
+	if kind != ControlRefusal {
+		c.joining.refusal, c.joining.refusedAt = "", 0
+	}
 	switch kind {
 	case ControlFound:
 		m, err := quorum.DecodeFoundMessage(body)
@@ -284,7 +287,7 @@ func (c *Control) mayJoin(m *joinMessage) *refusalMessage {
 	}
 	for i := range c.view.Members {
 		o := &c.view.Members[i]
-		if o.Name == m.Member.Name && o.State != ring.Down && o.State != ring.Leaving && (quorum.NodeID(o.ID) == c.self || c.hears(quorum.NodeID(o.ID))) {
+		if o.Name == m.Member.Name && o.State != ring.Down && o.State != ring.Leaving && (quorum.NodeID(o.ID) == c.self || c.hasHeard(quorum.NodeID(o.ID))) {
 			return taken(o)
 		}
 	}

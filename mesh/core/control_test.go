@@ -368,6 +368,30 @@ func TestNameTaken(t *testing.T) {
 	})
 }
 
+// TestNameTakenLongAgo refuses a node because of its name, and then there is no mesh
+// for longer than it may be refused. When one comes back that has not heard of the
+// other disk, that is no refusal, and the node waits on and gets its place.
+func TestNameTakenLongAgo(t *testing.T) {
+	n := founded(t, 12, 3)
+	twin := n.add(9, 0, 1, 3)
+	twin.name, twin.conf.Member.Name = "n2", "n2"
+	twin.start()
+	n.until(3*time.Second, "it is refused", func() bool { return strings.Contains(twin.c.Status().Waiting, "n2 with another disk") })
+	for _, i := range []quorum.NodeID{2, 1, 3} {
+		n.node(i).kill()
+	}
+	n.run(joinPatience + 2*time.Second)
+	n.node(1).start()
+	n.node(3).start()
+	n.until(15*time.Second, "the new disk replaces the old one", func() bool {
+		if twin.c == nil {
+			t.Fatalf("it stopped: %v", twin.stop)
+		}
+		v := n.newest()
+		return isMember(v, 9) && !isMember(v, 2) && n.settled()
+	})
+}
+
 func TestNameTakenForGood(t *testing.T) {
 	n := founded(t, 13, 1)
 	twin := n.add(9, 0, 1)

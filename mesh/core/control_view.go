@@ -20,19 +20,20 @@ const (
 
 // peer is another member, as this node sees it.
 type peer struct {
-	id      quorum.NodeID
-	addr    string // newer than the view's, or empty
-	target  bool   // this node heartbeats it
-	wanted  bool   // something should come from it
-	silent  bool   // it does not
-	heard   quorum.Instant
-	boot    quorum.Boot
-	skew    time.Duration // of its wall clock, against this node's
-	facts   *facts        // what it told last, nil for nothing in this boot
-	factsAt quorum.Instant
-	active  map[quorum.SlotID]quorum.Epoch // of facts.Active
-	dead    deadness
-	gone    quorum.Instant // it was removed, and is to be forgotten then; 0 for a member
+	id        quorum.NodeID
+	addr      string // newer than the view's, or empty
+	target    bool   // this node heartbeats it
+	wanted    bool   // something should come from it
+	silent    bool   // it does not
+	heard     quorum.Instant
+	everHeard bool // since this node was started
+	boot      quorum.Boot
+	skew      time.Duration // of its wall clock, against this node's
+	facts     *facts        // what it told last, nil for nothing in this boot
+	factsAt   quorum.Instant
+	active    map[quorum.SlotID]quorum.Epoch // of facts.Active
+	dead      deadness
+	gone      quorum.Instant // it was removed, and is to be forgotten then; 0 for a member
 }
 
 // adopt takes a view that the register has learned.
