@@ -145,8 +145,13 @@ func (e *pebbleEngine) eventListener() *pebble.EventListener {
 }
 
 // backgroundError is told of failed flushes and compactions, which Pebble repeats
-// without a pause. Of a store that does not open nobody would end that.
+// without a pause. Of a store that does not open nobody would end that. It is also
+// told of a flush that gave way to a snapshot that was installed meanwhile: such a
+// flush begins again, and nothing has failed.
 func (s *Store) backgroundError(err error) {
+	if errors.Is(err, pebble.ErrCancelledCompaction) {
+		return
+	}
 	s.fail(fmt.Errorf("in the background: %w", classify(err)))
 	if s.opening.Load() || s.stuck.Load() {
 		s.stuck.Store(true)

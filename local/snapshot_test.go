@@ -295,3 +295,37 @@ func TestLeftoversAreRemoved(t *testing.T) {
 		t.Error("staged files are left")
 	}
 }
+
+// TestSnapshotsDuringFlushes installs snapshots while what is left and right of them is
+// flushed. Pebble cancels such a flush, says so as it says that a disk fails, and
+// flushes again: that is no failure.
+func TestSnapshotsDuringFlushes(t *testing.T) {
+	o := testOptions(vfs.NewMem(), 1)
+	o.MemTableBytes = 32 << 20
+	s := must(Open("data", o))(t)
+	defer mustClose(t, s)
+	fillSlot(t, s, 1, 5)
+	chunks, _ := readSnapshot(t, s, 1, 1<<20)
+	left, right := newLog(0), newLog(2)
+	random := make([]byte, 10000) // not to be compressed, so that a flush writes several tables
+	rand.NewChaCha8([32]byte{}).Read(random)
+	state := quorum.Record{HasState: true, State: random}
+	for range 20 {
+		staged := must(stage(s, 1, chunks))(t)
+		commit(t, s, false, func(b *Batch) {
+			for range 800 {
+				b.Append(0, []quorum.Entry{left.record(actorA, state)})
+				b.Append(2, []quorum.Entry{right.record(actorA, state)})
+			}
+		})
+		flushed, err := pebbleDB(s).AsyncFlush()
+		if err != nil {
+			t.Fatal(err)
+		}
+		commit(t, s, true, func(b *Batch) { b.InstallSnapshot(staged) })
+		<-flushed
+	}
+	if err := s.Err(); err != nil {
+		t.Fatal(err)
+	}
+}
