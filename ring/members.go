@@ -43,11 +43,11 @@ func (p *planner) updateMembers() {
 	}
 }
 
-// replacedDisk reports whether a node of the same name lives with another data
-// directory, so that this one is not waited for.
+// replacedDisk reports whether a node of the same name lives, and stays, with another
+// data directory, so that this one is not waited for.
 func (p *planner) replacedDisk(m *Member) bool {
 	return m.Name != "" && slices.ContainsFunc(p.next.Members, func(o Member) bool {
-		return o.ID != m.ID && o.Name == m.Name && !p.dead(o.ID)
+		return o.ID != m.ID && o.Name == m.Name && o.State != Leaving && !p.dead(o.ID)
 	})
 }
 

@@ -541,6 +541,12 @@ func TestPlanSameName(t *testing.T) {
 	if m, _ := next.Member(3); m.State != Leaving {
 		t.Errorf("is %s", m.State)
 	}
+	// The new disk's node is gone for a while, and nobody misses the old one any more:
+	// it is not given up for one that leaves.
+	next = mustNext(t, next, Input{Coordinator: 1, Dead: ids(9), Gone: ids(9), Active: allActive(next)})
+	if m, ok := next.Member(9); !ok || m.State != Down {
+		t.Errorf("the new one: %t, %s", ok, m.State)
+	}
 }
 
 // TestPlanWaitsForActive: after a failover, nothing planned happens to a slot

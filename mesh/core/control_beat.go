@@ -191,7 +191,7 @@ func (c *Control) unheard() []quorum.NodeID {
 func (c *Control) forgivePause(now quorum.Instant) {
 	if pause := now.Sub(c.ticked); pause > 2*c.cfg.Beat && c.view != nil {
 		for _, p := range c.everybody() {
-			p.heard = p.heard.Add(pause)
+			p.heard = min(p.heard.Add(pause), now) // who was heard since the pause is not forgiven more
 		}
 	}
 	c.ticked = now

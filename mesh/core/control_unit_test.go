@@ -101,6 +101,23 @@ func TestLeaseAnswers(t *testing.T) {
 	}
 }
 
+// TestPauseForgivesNoMore stops a node for a while, and ends the peer that it hears
+// first when it goes on: that one is missed as soon as ever.
+func TestPauseForgivesNoMore(t *testing.T) {
+	c := newPair(t)
+	now := quorum.Instant(time.Second)
+	c.Tick(now)
+	c.Beat(now, Heartbeat{Peer: 2, Boot: 7, Epoch: 1, Sent: 1})
+	now = now.Add(time.Minute)
+	c.Beat(now, Heartbeat{Peer: 2, Boot: 7, Epoch: 1, Sent: 2}) // it waited to be read
+	for end := now.Add(2 * c.cfg.Unheard); now < end; now = now.Add(c.cfg.Beat / 2) {
+		c.Tick(now)
+	}
+	if got := c.unheard(); !slices.Equal(got, []quorum.NodeID{2}) {
+		t.Errorf("after %v without a beat these are missed: %v", 2*c.cfg.Unheard, got)
+	}
+}
+
 // TestFactsEndWithTheirBoot forgets what a node told before it restarted.
 func TestFactsEndWithTheirBoot(t *testing.T) {
 	c := newPair(t)
