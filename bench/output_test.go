@@ -1,9 +1,13 @@
 package bench
 
 import (
+	"bytes"
 	"encoding/json"
+	"encoding/xml"
 	"fmt"
+	"image/color"
 	"image/png"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -64,7 +68,7 @@ func TestPlots(t *testing.T) {
 	}
 	var want []string
 	for _, name := range []string{"cost", "latency", "scaling"} {
-		want = append(want, filepath.Join(dir, "kv.put-"+name+".png"))
+		want = append(want, filepath.Join(dir, "kv.put-"+name+".png"), filepath.Join(dir, "kv.put-"+name+".svg"))
 	}
 	if !slices.Equal(names, want) {
 		t.Fatalf("drawn: %v", names)
@@ -75,6 +79,15 @@ func TestPlots(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer f.Close()
+		if filepath.Ext(name) == ".svg" {
+			var svg struct {
+				XMLName xml.Name `xml:"svg"`
+			}
+			if b, err := io.ReadAll(f); err != nil || xml.Unmarshal(b, &svg) != nil || !bytes.Contains(b, []byte(">mesh/go</text>")) {
+				t.Errorf("%s: %.200s, %v", name, b, err)
+			}
+			continue
+		}
 		if conf, err := png.DecodeConfig(f); err != nil || conf.Width != 768 || conf.Height != 480 {
 			t.Errorf("%s: %+v, %v", name, conf, err)
 		}
@@ -97,5 +110,26 @@ func TestCurves(t *testing.T) {
 	puts, adds := report.curves(KVPut), report.curves(CounterAdd)
 	if len(puts) != 2 || len(puts[0].results) != 2 || len(adds) != 1 || adds[0].colour != puts[1].colour || puts[0].colour == puts[1].colour {
 		t.Errorf("%+v\n%+v", puts, adds)
+	}
+}
+
+// TestColours has more systems than colours, of which no picture shows all.
+func TestColours(t *testing.T) {
+	r := &Report{}
+	add := func(w Workload, systems string) {
+		for _, s := range systems {
+			r.Results = append(r.Results, Result{Cell: Cell{System: string(s), Via: "go", Workload: w, Clients: 1}, Samples: []Sample{{Rate: 1}}})
+		}
+	}
+	add(KVPut, "abcdefgh")
+	add(KVGet, "abxyz")
+	for _, w := range []Workload{KVPut, KVGet} {
+		seen := map[color.Color]string{}
+		for _, c := range r.curves(w) {
+			if other, taken := seen[c.colour]; taken {
+				t.Errorf("%s: %s and %s are both %v", w, c.label, other, c.colour)
+			}
+			seen[c.colour] = c.label
+		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
+	"gonum.org/v1/plot/vg/vgsvg"
 )
 
 // The size of a picture.
@@ -23,15 +24,15 @@ const (
 	plotDPI    = 96
 )
 
-// Colours that can be told apart by everybody (Okabe and Ito), one a system. The
-// last is of those beyond it.
+// Colours that can be told apart by everybody (Okabe and Ito), one a system in each
+// picture. The last is of those beyond it.
 var plotColours = []color.Color{
 	color.NRGBA{0, 114, 178, 255}, color.NRGBA{86, 180, 233, 255}, color.NRGBA{0, 158, 115, 255},
 	color.NRGBA{204, 121, 167, 255}, color.NRGBA{213, 94, 0, 255}, color.NRGBA{230, 159, 0, 255},
 	color.NRGBA{120, 120, 120, 255}, color.NRGBA{180, 180, 180, 255}, color.Black,
 }
 
-// WritePlots draws each workload as PNG files in dir: latency against
+// WritePlots draws each workload in dir, as SVG and as PNG: latency against
 // throughput, with a curve for each system; throughput against the number of
 // clients; and what a call costs. A workload that was measured under one load
 // only has no curves, and so no pictures. The names are returned.
@@ -49,11 +50,14 @@ func (r *Report) WritePlots(dir string) (names []string, err error) {
 			"scaling": {"throughput against clients, " + string(w), "clients", "calls/s", nil, rate},
 			"cost":    {"CPU of a call against throughput, " + string(w), "calls/s", "µs of CPU for a call, nodes and clients", rate, cpuMicros},
 		} {
-			file := filepath.Join(dir, string(w)+"-"+name+".png")
-			if err := pic.write(file, curves); err != nil {
-				return nil, fmt.Errorf("%s: %w", file, err)
+			image := vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(plotWidth, plotHeight), vgimg.UseDPI(plotDPI), vgimg.UseBackgroundColor(color.White))}
+			for ext, canvas := range map[string]vg.CanvasWriterTo{".png": image, ".svg": vgsvg.New(plotWidth, plotHeight)} {
+				file := filepath.Join(dir, string(w)+"-"+name+ext)
+				if err := pic.write(file, canvas, curves); err != nil {
+					return nil, fmt.Errorf("%s: %w", file, err)
+				}
+				names = append(names, file)
 			}
-			names = append(names, file)
 		}
 	}
 	slices.Sort(names)
@@ -73,25 +77,54 @@ type curve struct {
 // curves returns those of a workload. A system has the same colour in all
 // pictures of a report.
 func (r *Report) curves(w Workload) []curve {
-	var labels []string
+	colours := r.colours()
 	var curves []curve
 	for _, result := range r.sorted() {
-		label := result.Label()
-		if !slices.Contains(labels, label) {
-			labels = append(labels, label)
-		}
 		if result.Workload != w {
 			continue
 		}
+		label := result.Label()
 		i := slices.IndexFunc(curves, func(c curve) bool { return c.label == label })
 		if i < 0 {
 			i = len(curves)
-			colour := plotColours[min(slices.Index(labels, label), len(plotColours)-1)]
-			curves = append(curves, curve{label: label, colour: colour})
+			curves = append(curves, curve{label: label, colour: plotColours[colours[label]]})
 		}
 		curves[i].results = append(curves[i].results, result)
 	}
 	return curves
+}
+
+// colours gives each system the first colour that no other has with which it is in
+// a picture.
+func (r *Report) colours() map[string]int {
+	labels := map[Workload][]string{}
+	for _, result := range r.sorted() {
+		labels[result.Workload] = append(labels[result.Workload], result.Label())
+	}
+	colours := map[string]int{}
+	for _, result := range r.sorted() {
+		label := result.Label()
+		if _, done := colours[label]; done {
+			continue
+		}
+		taken := map[int]bool{}
+		for _, together := range labels {
+			if !slices.Contains(together, label) {
+				continue
+			}
+			for _, other := range together {
+				if c, done := colours[other]; done {
+					taken[c] = true
+				}
+			}
+		}
+		c := 0
+		for c < len(plotColours)-1 && taken[c] {
+			c++
+		}
+		colours[label] = c
+	}
+	return colours
 }
 
 // picture is two quantities against each other, on logarithmic scales, because
@@ -101,7 +134,7 @@ type picture struct {
 	x, y                  func(*Sample) float64 // x is nil for the number of clients
 }
 
-func (p *picture) write(file string, curves []curve) (err error) {
+func (p *picture) write(file string, canvas vg.CanvasWriterTo, curves []curve) (err error) {
 	plt := plot.New()
 	plt.Title.Text, plt.X.Label.Text, plt.Y.Label.Text = p.title, p.xLabel, p.yLabel
 	plt.BackgroundColor = color.White
@@ -128,8 +161,7 @@ func (p *picture) write(file string, curves []curve) (err error) {
 		plt.Legend.Add(c.label, line, dots)
 	}
 	// The legend is beside the curves, not over them.
-	canvas := vgimg.NewWith(vgimg.UseWH(plotWidth, plotHeight), vgimg.UseDPI(plotDPI), vgimg.UseBackgroundColor(color.White))
-	whole := draw.New(canvas)
+	whole := draw.NewCanvas(canvas, plotWidth, plotHeight)
 	legend := plt.Legend
 	plt.Legend = plot.NewLegend()
 	side := legend.Rectangle(whole).Size().X + 3*legend.Padding + 20
@@ -140,7 +172,7 @@ func (p *picture) write(file string, curves []curve) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	_, err = vgimg.PngCanvas{Canvas: canvas}.WriteTo(f)
+	_, err = canvas.WriteTo(f)
 	return err
 }
 
