@@ -7,23 +7,35 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
 
 // script serves one answer after the other and keeps what was asked.
 type script struct {
+	mu      sync.Mutex
 	answers []func(http.ResponseWriter)
 	asked   []string
 }
 
+// requests returns what was asked.
+func (s *script) requests() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.asked)
+}
+
 func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
+	s.mu.Lock()
 	s.asked = append(s.asked, fmt.Sprintf("%s %s key=%q timeout=%q %s", r.Method, r.URL.EscapedPath(),
 		r.Header.Get("Idempotency-Key"), r.Header.Get("Mesh-Timeout"), body))
 	answer := s.answers[0]
 	s.answers = s.answers[1:]
+	s.mu.Unlock()
 	answer(w)
 }
 
@@ -64,8 +76,8 @@ func TestDoOnce(t *testing.T) {
 	if _, err := c.Do(t.Context(), addr, call); err != nil {
 		t.Fatal(err)
 	}
-	if answer, err := c.Do(t.Context(), addr, call); err == nil || len(s.asked) != 2 {
-		t.Errorf("got %+v, %v; the node was asked:\n%s", answer, err, strings.Join(s.asked, "\n"))
+	if answer, err := c.Do(t.Context(), addr, call); err == nil || len(s.requests()) != 2 {
+		t.Errorf("got %+v, %v; the node was asked:\n%s", answer, err, strings.Join(s.requests(), "\n"))
 	}
 }
 
@@ -80,8 +92,8 @@ func TestDo(t *testing.T) {
 		t.Errorf("got %+v, %v", answer, err)
 	}
 	want := `POST /v1/actors/kv/a%2F..%2Fb%20%25/add key="k" timeout="1s" {"n":1}`
-	if s.asked[0] != want {
-		t.Errorf("asked %s\nwant  %s", s.asked[0], want)
+	if s.requests()[0] != want {
+		t.Errorf("asked %s\nwant  %s", s.requests()[0], want)
 	}
 	var p *Problem
 	if _, err = c.Do(t.Context(), addr, Call{Kind: "kv"}); !errors.As(err, &p) || p.Code != "unavailable" ||
@@ -127,12 +139,12 @@ func TestPersist(t *testing.T) {
 		t.Fatalf("got %+v, %v", answer, err)
 	}
 	// net/http repeats by itself what has a key and a connection broke under.
-	if tries < 5 || len(s.asked) != 4 {
-		t.Errorf("%d tries, %d of them arrived; want 5 at least, and 4", tries, len(s.asked))
+	if tries < 5 || len(s.requests()) != 4 {
+		t.Errorf("%d tries, %d of them arrived; want 5 at least, and 4", tries, len(s.requests()))
 	}
-	for _, a := range s.asked {
-		if a != s.asked[0] {
-			t.Errorf("asked %s, then %s", s.asked[0], a)
+	for _, a := range s.requests() {
+		if a != s.requests()[0] {
+			t.Errorf("asked %s, then %s", s.requests()[0], a)
 		}
 	}
 }
