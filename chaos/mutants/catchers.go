@@ -96,4 +96,4 @@ func (c *catcher) looksFor(m *planted) bool {
 }
 
 // patience is how long a run may take: a bug may well make a program hang.
-func (c *catcher) patience() time.Duration { return max(20*time.Second, 4*c.usual) }
+func (c *catcher) patience() time.Duration { return max(time.Minute, 4*c.usual) }
