@@ -168,8 +168,8 @@ func (o watcher) write(wr *quorum.Write) {
 	}
 }
 
-// report checks a new owner: it alone has its ballot, none with a higher one was
-// there before, and it has all that was acknowledged.
+// report checks a new owner: it alone has its ballot, and it has all that was
+// acknowledged under a lower one.
 func (o watcher) report(s *core.Shard, r *core.SlotReport) {
 	p, w := o.p, o.p.w
 	switch r.Kind {
@@ -180,8 +180,12 @@ func (o watcher) report(s *core.Shard, r *core.SlotReport) {
 		}
 		w.facts.actives[key] = p.id
 		info, _ := s.Info(r.Slot)
-		if top := w.facts.top[r.Slot]; info.Active && info.Last.LSN < top {
-			w.broken("%s: slot %d is active at %v with a log up to %d, and %d was acknowledged", p.m.name, r.Slot, r.Ballot, info.Last.LSN, top)
+		for lsn := info.Last.LSN + 1; info.Active && lsn <= w.facts.top[r.Slot]; lsn++ {
+			// Of a later ballot it may be: an owner that was passed over can still come to
+			// know that it was chosen, and commits nothing any more.
+			if ballot, acked := w.facts.acked[slotLSN{r.Slot, lsn}]; acked && ballot.Less(r.Ballot) {
+				w.broken("%s: slot %d is active at %v with a log up to %d, and %d was acknowledged at %v", p.m.name, r.Slot, r.Ballot, info.Last.LSN, lsn, ballot)
+			}
 		}
 		before := w.facts.active[r.Slot]
 		if before.ballot.Less(r.Ballot) {
