@@ -112,27 +112,30 @@ func loadActor(it engine.Iterator, slot quorum.SlotID, actor quorum.ActorKey) (i
 	if img.Entries, err = loadEntries(it, slot, actor, img.Base.LSN, ^quorum.LSN(0)); err != nil {
 		return img, err
 	}
-	for _, marks := range []struct {
-		part byte
-		of   *map[quorum.ActorKey]uint64
-	}{{partReceived, &img.Base.Received}, {partSent, &img.Base.Sent}} {
-		prefix := appendPart(nil, slot, actor, marks.part)
-		for valid := it.SeekGE(prefix); valid && bytes.HasPrefix(it.Key(), prefix); valid = it.Next() {
-			value, err := it.ValueAndErr()
-			if err != nil {
-				return img, classify(err)
-			}
-			n, err := decodeMark(value)
-			if err != nil {
-				return img, err
-			}
-			if *marks.of == nil {
-				*marks.of = map[quorum.ActorKey]uint64{}
-			}
-			(*marks.of)[quorum.ActorKey(it.Key()[len(prefix):])] = n
-		}
+	if img.Base.Received, err = loadMarks(it, appendPart(nil, slot, actor, partReceived)); err != nil {
+		return img, err
 	}
-	return img, classify(it.Error())
+	img.Base.Sent, err = loadMarks(it, appendPart(nil, slot, actor, partSent))
+	return img, err
+}
+
+// loadMarks returns the marks below a prefix, nil if there are none.
+func loadMarks(it engine.Iterator, prefix []byte) (marks map[quorum.ActorKey]uint64, err error) {
+	for valid := it.SeekGE(prefix); valid && bytes.HasPrefix(it.Key(), prefix); valid = it.Next() {
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return nil, classify(err)
+		}
+		n, err := decodeMark(value)
+		if err != nil {
+			return nil, err
+		}
+		if marks == nil {
+			marks = map[quorum.ActorKey]uint64{}
+		}
+		marks[quorum.ActorKey(it.Key()[len(prefix):])] = n
+	}
+	return marks, classify(it.Error())
 }
 
 // loadEntries returns the actor's entries after base, where it is folded to, up to
