@@ -47,26 +47,24 @@ func (p *planner) canSeal(row *Row) bool {
 }
 
 func (p *planner) majorityAlive(set []NodeID) bool {
-	alive := 0
-	for _, id := range set {
-		if !p.dead(id) {
-			alive++
-		}
-	}
-	return 2*alive > len(set)
+	return majorityOf(set, func(id NodeID) bool { return !p.dead(id) })
 }
 
 // majorityHeard reports whether a majority is known to be alive. A change that is
 // only planned, and that takes members away, must not rely on any other: whoever
 // is left might never agree on anything.
 func (p *planner) majorityHeard(set []NodeID) bool {
-	heard := 0
+	return majorityOf(set, func(id NodeID) bool { return !p.dead(id) && !p.unknown(id) })
+}
+
+func majorityOf(set []NodeID, counts func(NodeID) bool) bool {
+	n := 0
 	for _, id := range set {
-		if !p.dead(id) && !p.unknown(id) {
-			heard++
+		if counts(id) {
+			n++
 		}
 	}
-	return 2*heard > len(set)
+	return 2*n > len(set)
 }
 
 // heir returns the replica, other than the owner, that should own the slot: one

@@ -31,8 +31,8 @@ type Input struct {
 	Dead     map[NodeID]bool // confirmed unreachable: what they own must move now
 	Gone     map[NodeID]bool // dead beyond the grace: replicas and votes are replaced
 	Unsteady map[NodeID]bool // flapped recently: keep what they have, get no more
-	// Unknown are members of which the coordinator has not heard since it began to
-	// coordinate: they are not dead, but may be. They get nothing, and no change is
+	// Unknown are members that have told the coordinator nothing yet, in this start
+	// of either: they are not dead, but may be. They get nothing, and no change is
 	// planned that needs them.
 	Unknown map[NodeID]bool
 

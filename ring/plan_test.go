@@ -92,6 +92,9 @@ func TestPlanFailover(t *testing.T) {
 	if step := Plan(back, Input{Coordinator: 2, Unsteady: ids(1), Active: allActive(back)}); step.Next != nil || step.Quiesce != nil {
 		t.Errorf("an unsteady member gets slots: %v", step.Quiesce)
 	}
+	if step := Plan(back, Input{Coordinator: 2, Unknown: ids(1), Active: allActive(back)}); step.Next != nil || step.Quiesce != nil {
+		t.Errorf("an unknown member gets slots: %v", step.Quiesce)
+	}
 	if step := Plan(back, Input{Coordinator: 2, Active: allActive(back)}); len(step.Quiesce) == 0 {
 		t.Error("a steady member gets none")
 	}

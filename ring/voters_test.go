@@ -26,6 +26,7 @@ func TestVoters(t *testing.T) {
 		{"three as configured", quickMembers(9), []NodeID{1, 2, 3, 4, 5}, Input{Voters: 3}, []NodeID{1, 2, 3}},
 		{"three as configured, one dead", quickMembers(5), []NodeID{1, 2, 3, 4, 5}, Input{Voters: 3, Dead: ids(2)}, []NodeID{1, 2, 3, 4, 5}},
 		{"unsteady is not chosen", quickMembers(4), []NodeID{1}, Input{Unsteady: ids(2)}, []NodeID{1, 3, 4}},
+		{"unknown is not chosen", quickMembers(4), []NodeID{1}, Input{Unknown: ids(2)}, []NodeID{1, 3, 4}},
 		{"spread over zones", quickMembers(9, "a", "a", "a", "b", "b", "b", "c", "c", "c"), []NodeID{1}, Input{},
 			[]NodeID{1, 4, 7, 2, 5}},
 		{"seven zones", quickMembers(14, "a", "b", "c", "d", "e", "f", "g"), []NodeID{8}, Input{Coordinator: 8},

@@ -118,9 +118,39 @@ func TestPauseForgivesNoMore(t *testing.T) {
 	}
 }
 
-// TestFactsEndWithTheirBoot forgets what a node told before it restarted.
+// TestRefusalsInARow refuses a node that wants to join, for longer than it bears if
+// nobody answers anything else meanwhile.
+func TestRefusalsInARow(t *testing.T) {
+	for _, broken := range []bool{false, true} {
+		c, err := NewControl(0, ControlConfig{Start: quorum.Start{Node: 9, Boot: 1, Nonce: 1}, Member: ring.Member{Name: "n1", Addr: "host9:1"}, Shards: 1}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		refused := func(at time.Duration) {
+			c.Answered(quorum.Instant(at), "host1:1", ControlRefusal, (&refusalMessage{Text: "no"}).encode(), nil)
+		}
+		refused(time.Second)
+		if broken {
+			c.Answered(quorum.Instant(2*time.Second), "host2:1", ControlNothing, nil, nil)
+		}
+		refused(joinPatience + 2*time.Second)
+		if stop := c.Ready().Stop; (stop != nil) == broken {
+			t.Errorf("another answer between: %t, it stops for %v", broken, stop)
+		}
+	}
+}
+
+// TestFactsEndWithTheirBoot forgets what a node told before it restarted, and does
+// not rely on it until it tells something again.
 func TestFactsEndWithTheirBoot(t *testing.T) {
 	c := newPair(t)
+	unknown := func(at quorum.Instant, want bool) {
+		t.Helper()
+		if got := c.gather(at).Unknown[2]; got != want {
+			t.Errorf("at %d the other one is unknown: %t", at, got)
+		}
+	}
+	unknown(1, true)
 	var served slotBallot
 	for i := range c.view.Slots {
 		if c.view.Slots[i].Owner() == 2 {
@@ -134,7 +164,9 @@ func TestFactsEndWithTheirBoot(t *testing.T) {
 	if !slices.Equal(c.Status().Active, []quorum.SlotID{served.Slot}) {
 		t.Fatalf("served: %v", c.Status().Active)
 	}
+	unknown(2, false)
 	c.Beat(3, Heartbeat{Peer: 2, Boot: 8, Epoch: 1, Sent: 1})
+	unknown(3, true)
 	if len(c.Status().Active) > 0 {
 		t.Errorf("still served by a process that is gone: %v", c.Status().Active)
 	}
