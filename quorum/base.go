@@ -249,8 +249,10 @@ func DecodeBase(b []byte) (*Base, error) {
 			n.Answer.decode(&d)
 		})
 	})
-	if !slices.IsSortedFunc(base.Sessions, func(x, y *Session) int { return bytes.Compare(x.ID[:], y.ID[:]) }) {
-		d.fail("a base's sessions are not in order")
+	for i := 1; i < len(base.Sessions); i++ {
+		if bytes.Compare(base.Sessions[i-1].ID[:], base.Sessions[i].ID[:]) >= 0 {
+			d.fail("a base's sessions are not in order")
+		}
 	}
 	for _, marks := range []*map[ActorKey]uint64{&base.Received, &base.Sent} {
 		decodeList(&d, 2, func(*struct{}) {

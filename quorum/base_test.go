@@ -281,6 +281,20 @@ func TestBaseForgetsSilentSessions(t *testing.T) {
 	}
 }
 
+// TestBaseSessionsInOrder refuses sessions that no search would find, and one that is
+// there twice.
+func TestBaseSessionsInOrder(t *testing.T) {
+	for _, ids := range [][]SessionID{{{2}, {1}}, {{1}, {1}}} {
+		b := NewBase()
+		for _, id := range ids {
+			b.Sessions = append(b.Sessions, &Session{ID: id})
+		}
+		if _, err := DecodeBase(b.AppendTo(nil, false)); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%v: %v", ids, err)
+		}
+	}
+}
+
 func TestAnswerRoundTrip(t *testing.T) {
 	m := maker{rand.New(rand.NewPCG(1, 10))}
 	for range 500 {
