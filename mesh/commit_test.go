@@ -232,3 +232,49 @@ func TestNodeDiskFails(t *testing.T) {
 		t.Errorf("close: %v", err)
 	}
 }
+
+// pauses is a machine on which waiting for a time is only noted.
+type pauses struct {
+	machine
+	took []time.Duration
+}
+
+func (p *pauses) Wait(until quorum.Instant, a, b, c <-chan struct{}) {
+	if until == 0 {
+		p.machine.Wait(until, a, b, c)
+		return
+	}
+	p.took = append(p.took, until.Sub(p.About()))
+}
+
+// TestCommitPauses commits what a few have written, and then what many have: only
+// that is followed by a pause, after all have been told, and not by a long one.
+func TestCommitPauses(t *testing.T) {
+	c := newTestCommitter(t)
+	defer c.store.Close()
+	env := &pauses{}
+	c.env = env
+	batch := c.store.NewBatch()
+	defer batch.Close()
+	told, toldAtPause := 0, 0
+	shared := func(n int) []submission {
+		var list []submission
+		for i := range n {
+			w := quorum.Write{Kind: quorum.WriteAppend, Slot: quorum.SlotID(i), Entries: []quorum.Entry{{LSN: 1}}}
+			list = append(list, submission{writes: []quorum.Write{w}, durable: func(uint64) { told++; toldAtPause = len(env.took) }})
+		}
+		return list
+	}
+	for _, n := range []int{1, sharedEntries - 1} {
+		if _, err := c.write(batch, shared(n)); err != nil || len(env.took) != 0 {
+			t.Fatalf("%d entries: %v, pauses %v", n, err, env.took)
+		}
+	}
+	told = 0
+	if _, err := c.write(batch, shared(sharedEntries)); err != nil || len(env.took) != 1 || env.took[0] > maxPause {
+		t.Fatalf("%d entries: %v, pauses %v", sharedEntries, err, env.took)
+	}
+	if told != sharedEntries || toldAtPause != 0 {
+		t.Errorf("%d were told, the last after %d pauses", told, toldAtPause)
+	}
+}
