@@ -299,15 +299,14 @@ func (d *deed) pause(m *machine) bool {
 	if p == nil {
 		return false
 	}
-	length := d.band.End - d.band.Begin
-	p.pausedBy = d
+	p.pausedBy, p.pauseEnd = d, w.zero+d.band.End
 	switch w.rng.IntN(3) {
 	case 0:
-		p.pause(length)
+		p.pause(p.pauseEnd)
 	case 1:
-		p.pauseIn, p.pauseFor = 1+w.rng.IntN(40), length
+		p.pauseIn = 1 + w.rng.IntN(40)
 	case 2:
-		p.pauseAtRead = min(length, w.between(700*time.Millisecond, 1400*time.Millisecond))
+		p.pauseAtRead = w.between(700*time.Millisecond, 1400*time.Millisecond)
 	}
 	d.undo = append(d.undo, func() {
 		if p.pausedBy == d { // what has not come by now does not come any more

@@ -42,10 +42,10 @@ type process struct {
 	heard map[int]hint // by machines: what gossip said last
 
 	// pauseIn counts readings of the clock: at the last one the process is
-	// paused for pauseFor, within whatever it does.
+	// paused until pauseEnd, within whatever it does.
 	pausedBy    *deed
 	pauseIn     int
-	pauseFor    time.Duration
+	pauseEnd    time.Duration
 	pauseAtRead time.Duration // of a pause just before the next answer by a lease leaves; 0 for none
 	// crashIn counts steps of the given kind: at the last one it crashes.
 	crashIn int
@@ -137,17 +137,17 @@ func (p *process) Now() quorum.Instant {
 	if p.pauseIn > 0 && p.w.running != nil {
 		if p.pauseIn--; p.pauseIn == 0 {
 			p.w.count("pause within a step")
-			p.pause(p.pauseFor)
-			p.sleep(p.pauseFor)
+			p.pause(p.pauseEnd)
+			p.sleep(p.pauseEnd - p.w.time)
 		}
 	}
 	return p.m.now()
 }
 
 // pause stops all that happens on the process for a while.
-func (p *process) pause(d time.Duration) {
-	p.w.tracef("%s: paused for %v", p.m.name, d)
-	p.pausedUntil = max(p.pausedUntil, p.w.time+d) // what waits was put off until the end of an earlier one
+func (p *process) pause(until time.Duration) {
+	p.w.tracef("%s: paused for %v", p.m.name, until-p.w.time)
+	p.pausedUntil = max(p.pausedUntil, until) // what waits was put off until the end of an earlier one
 }
 
 // About implements mesh.Environment.

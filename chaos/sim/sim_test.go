@@ -9,9 +9,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"actormesh/chaos/script"
 	"actormesh/chaos/scripts"
+	"actormesh/chaos/workload"
 )
 
 var (
@@ -177,5 +179,40 @@ at 20s leave n2
 at 20s..26s when snapshot kill taker for 1s
 at 27s leave n3
 at 27s..33s when snapshot kill giver for 1s
+check recovery 10s
+`
+
+// TestPausesEnd pauses one node several times at once: each is over when it should
+// be, whatever stands still meanwhile, and one of them within a step.
+func TestPausesEnd(t *testing.T) {
+	s, err := script.Parse(pauses)
+	if err != nil {
+		t.Fatal(err)
+	}
+	within := 0
+	for seed := *firstSeed; seed < *firstSeed+8; seed++ {
+		r := run(t, script.Expand(s, seed), options(seed))
+		if len(r.Findings) > 0 {
+			t.Error(r)
+		}
+		within += r.Saw["pause within a step"]
+		if end := workload.LastFault(&r.Run); end > 12*time.Second {
+			t.Errorf("seed %d: the last pause is over at %v", seed, end)
+		}
+	}
+	if within == 0 {
+		t.Error("no pause within a step")
+	}
+}
+
+const pauses = `
+nodes 3
+slots 4
+time 15s
+settle 12s
+workload register clients=4 actors=4 rate=20/s tries=3 within=1s
+at 2s..8s pause n1
+at 5s..10s pause n1
+at 7s..12s pause n1
 check recovery 10s
 `

@@ -113,7 +113,7 @@ func (o watcher) Shard(index int, s *core.Shard, now quorum.Instant, r *core.Rea
 		o.outcome(s, now, &r.Outcomes[i])
 		if p.pauseAtRead > 0 && r.Outcomes[i].Outcome.Until != 0 {
 			w.count("pause as a read leaves")
-			p.pauseIn, p.pauseFor, p.pauseAtRead = 1, p.pauseAtRead, 0
+			p.pauseIn, p.pauseEnd, p.pauseAtRead = 1, min(p.pauseEnd, w.time+p.pauseAtRead), 0
 		}
 	}
 	for i := range r.Turns {
