@@ -15,8 +15,8 @@ const (
 	BeatAnswer
 )
 
-// Beat is a heartbeat or the answer to one. It goes in a datagram, and may be
-// lost.
+// Beat is a heartbeat or the answer to one. Those that go to one node together
+// share a datagram, which may be lost.
 type Beat struct {
 	Kind         BeatKind
 	Boot         quorum.Boot
@@ -27,10 +27,21 @@ type Beat struct {
 	Wall         int64 // of the sender, in ns since 1970: a hint that a clock is wrong, and nothing else
 }
 
-const beatFields = 7
+const (
+	beatFields   = 7
+	minBeatBytes = 1 + beatFields
+)
 
-// AppendBeat appends the beat's encoding, a whole datagram, to b.
-func AppendBeat(b []byte, t Beat) []byte {
+// AppendBeats appends the encoding of the beats, a whole datagram, to b.
+func AppendBeats(b []byte, beats []Beat) []byte {
+	b = appendArray(b, len(beats))
+	for _, t := range beats {
+		b = appendBeat(b, t)
+	}
+	return b
+}
+
+func appendBeat(b []byte, t Beat) []byte {
 	b = appendArray(b, beatFields)
 	b = appendUint(b, uint64(t.Kind))
 	b = appendUint(b, uint64(t.Boot))
@@ -41,11 +52,21 @@ func AppendBeat(b []byte, t Beat) []byte {
 	return appendUint(b, uint64(t.Wall))
 }
 
-// DecodeBeat decodes what AppendBeat wrote, all of it. The error wraps
+// DecodeBeats decodes what AppendBeats wrote, all of it. The error wraps
 // ErrFrame.
-func DecodeBeat(b []byte) (Beat, error) {
+func DecodeBeats(b []byte) ([]Beat, error) {
 	d := decoder{b: b}
-	var t Beat
+	beats := make([]Beat, d.array(minBeatBytes))
+	for i := range beats {
+		beats[i] = d.beat()
+	}
+	if err := d.end(); err != nil {
+		return nil, err
+	}
+	return beats, nil
+}
+
+func (d *decoder) beat() (t Beat) {
 	extra := d.fields(beatFields)
 	t.Kind = BeatKind(d.uintMax(1<<8 - 1))
 	t.Boot = quorum.Boot(d.uint())
@@ -55,8 +76,5 @@ func DecodeBeat(b []byte) (Beat, error) {
 	t.Granted = d.bool()
 	t.Wall = int64(d.uint())
 	d.skip(extra)
-	if err := d.end(); err != nil {
-		return Beat{}, err
-	}
-	return t, nil
+	return t
 }

@@ -166,12 +166,12 @@ func (t *Transport) serveBeats(l *link) {
 		if err != nil {
 			return
 		}
-		beat, err := DecodeBeat(b)
+		beats, err := DecodeBeats(b)
 		if err != nil {
 			t.ended(l, err)
 			return
 		}
-		t.handler.Beat(l.remote.Node, beat)
+		t.handler.Beats(l.remote.Node, beats)
 	}
 }
 

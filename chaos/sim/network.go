@@ -184,22 +184,41 @@ func (t *port) travel(addr string, size int, stream bool, arrive func(to *port))
 	}
 	delay, copies := w.fate(route, size, stream)
 	for range copies {
-		w.after(delay, evWorld, nil, func() {
-			to := w.net.at(addr)
-			switch {
-			case to == nil:
-			case w.net.isCut(t.route(to)):
-				w.count("message cut")
-			default:
-				w.note(uint64(size))
-				w.happensOn(to.p, func() {
-					if !to.closed {
-						arrive(to)
-					}
-				})
-			}
-		})
+		m := &message{from: t, addr: addr, size: size, arrive: arrive}
+		m.next = m.step
+		w.after(delay, evWorld, nil, m.next)
 		delay += w.between(0, lateMax)
+	}
+}
+
+// message is on its way. It arrives in two steps: where it was sent to, and then, when
+// that is not paused, at the port that it found there.
+type message struct {
+	from   *port
+	addr   string
+	size   int
+	arrive func(to *port)
+	to     *port
+	next   func()
+}
+
+func (m *message) step() {
+	if m.to != nil {
+		if !m.to.closed {
+			m.arrive(m.to)
+		}
+		return
+	}
+	w := m.from.p.w
+	to := w.net.at(m.addr)
+	switch {
+	case to == nil:
+	case w.net.isCut(m.from.route(to)):
+		w.count("message cut")
+	default:
+		m.to = to
+		w.note(uint64(m.size))
+		w.happensOn(to.p, m.next)
 	}
 }
 
@@ -302,9 +321,9 @@ func (t *port) SendControl(to quorum.NodeID, c transport.Control) error {
 	return t.send(to, len(c.Body), func(at *port) { at.conf.Handler.Control(t.conf.Self, c) })
 }
 
-// SendBeat implements mesh.Network.
-func (t *port) SendBeat(to quorum.NodeID, b transport.Beat) error {
-	return t.send(to, 64, func(at *port) { at.conf.Handler.Beat(t.conf.Self, b) })
+// SendBeats implements mesh.Network.
+func (t *port) SendBeats(to quorum.NodeID, beats []transport.Beat) error {
+	return t.send(to, 64*len(beats), func(at *port) { at.conf.Handler.Beats(t.conf.Self, beats) })
 }
 
 // Call implements mesh.Network.

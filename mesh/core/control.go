@@ -353,11 +353,15 @@ func (c *Control) Deadline() quorum.Instant {
 	return at
 }
 
-// Ready returns what is to be done, and forgets it.
+// Ready returns what is to be done, and forgets it. The lists of heartbeats, their
+// hearing and leases are used again after the next call of another method.
 func (c *Control) Ready() ControlReady {
 	out := c.out
 	out.Stop = c.stopped
-	c.out = ControlReady{Registered: out.Registered, Retired: out.Retired}
+	c.out = ControlReady{
+		Registered: out.Registered, Retired: out.Retired,
+		Beats: out.Beats[:0], Hears: out.Hears[:0], Leases: out.Leases[:0],
+	}
 	return out
 }
 
