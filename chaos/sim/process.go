@@ -200,6 +200,7 @@ type loop struct {
 	woken  bool // a step is due
 	queued bool // and will come
 	ended  bool
+	goOn   func() // runs the step that is due
 	next   quorum.Instant
 	timer  quorum.Instant // of the one timer that counts; 0 for none
 }
@@ -207,6 +208,10 @@ type loop struct {
 // Loop implements mesh.Environment.
 func (p *process) Loop(stop <-chan struct{}, step func() quorum.Instant, ended func()) (run, wake func()) {
 	l := &loop{on: p, stop: stop, woken: true}
+	l.goOn = func() {
+		l.queued = false
+		p.resume(l.task)
+	}
 	run = func() {
 		p.loops = append(p.loops, l)
 		p.begin(func() {
@@ -236,11 +241,8 @@ func (l *loop) wake() {
 		return
 	}
 	l.queued = true
-	p := l.on
-	p.w.after(time.Duration(p.w.rng.IntN(30_000)), evLoop, p, func() {
-		l.queued = false
-		p.resume(l.task)
-	})
+	w := l.on.w
+	w.after(time.Duration(w.rng.IntN(30_000)), evLoop, l.on, l.goOn)
 }
 
 // poll wakes a loop that is to stop.

@@ -17,6 +17,7 @@ type task struct {
 	waiting  bool // in Wait; else it is about to run, or runs
 	a, b, c  <-chan struct{}
 	until    quorum.Instant
+	goOn     func() // resumes it
 }
 
 // coroutine runs one task after the other.
@@ -69,6 +70,7 @@ func (p *process) begin(run func()) {
 		return
 	}
 	t := &task{on: p}
+	t.goOn = func() { p.resume(t) }
 	t.co = p.w.coroutine(func() {
 		defer func() { t.finished = true }()
 		run()
@@ -79,7 +81,7 @@ func (p *process) begin(run func()) {
 
 // resumeLater has a task go on in a moment: how soon is the scheduler's choice.
 func (p *process) resumeLater(t *task) {
-	p.w.after(time.Duration(p.w.rng.IntN(20_000)), evResume, p, func() { p.resume(t) })
+	p.w.after(time.Duration(p.w.rng.IntN(20_000)), evResume, p, t.goOn)
 }
 
 // resume runs a task until it waits or ends.
@@ -129,6 +131,6 @@ func received(c <-chan struct{}) bool {
 // sleep has the running task wait in true time: for a disk, or a network.
 func (p *process) sleep(d time.Duration) {
 	t := p.w.running
-	p.w.after(d, evResume, p, func() { p.resume(t) })
+	p.w.after(d, evResume, p, t.goOn)
 	t.yield()
 }
