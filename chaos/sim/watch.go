@@ -125,15 +125,15 @@ func (o watcher) Shard(index int, s *core.Shard, now quorum.Instant, r *core.Rea
 	if r.Damaged != "" && !p.m.disk.disk.Damaged() && !p.m.foreign {
 		w.broken("%s: a damaged log: %s", p.m.name, r.Damaged)
 	}
-	w.counts["lease lapsed"] += r.Lapsed
-	w.counts["fold"] += len(r.Folds)
-	w.counts["snapshot ordered"] += len(r.Snapshots)
-	w.counts["log read for a laggard"] += len(r.Reads)
-	w.counts["delivery of a send"] += len(r.Deliveries)
-	w.counts["activation loaded"] += len(r.Loads)
-	w.counts["key looked up"] += len(r.Lookups)
-	w.counts["deactivation"] += len(r.Deactivate)
-	w.counts["turn abandoned"] += len(r.Abandon)
+	w.countAll("lease lapsed", r.Lapsed)
+	w.countAll("fold", len(r.Folds))
+	w.countAll("snapshot ordered", len(r.Snapshots))
+	w.countAll("log read for a laggard", len(r.Reads))
+	w.countAll("delivery of a send", len(r.Deliveries))
+	w.countAll("activation loaded", len(r.Loads))
+	w.countAll("key looked up", len(r.Lookups))
+	w.countAll("deactivation", len(r.Deactivate))
+	w.countAll("turn abandoned", len(r.Abandon))
 	w.note(uint64(index) | uint64(len(r.Writes))<<8 | uint64(len(r.Sends))<<24 | uint64(len(r.Outcomes))<<40)
 }
 

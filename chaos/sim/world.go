@@ -200,6 +200,12 @@ func mix(a, b uint64) uint64 {
 
 func (w *world) count(what string) { w.counts[what]++ }
 
+func (w *world) countAll(what string, n int) {
+	if n > 0 {
+		w.counts[what] += n
+	}
+}
+
 // broken reports what must not be. The first such thing ends the run.
 func (w *world) broken(format string, args ...any) {
 	w.findings = append(w.findings, fmt.Sprintf("at %v: ", w.time)+fmt.Sprintf(format, args...))
