@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -90,4 +91,45 @@ func (m *testMesh) commits() (n uint64) {
 		n += node.store.Metrics().SyncedCommits
 	}
 	return n
+}
+
+// BenchmarkIdleActor is what an actor takes of the heap of the one node that there
+// is, when it has been called once and nobody calls it any more: its activation, its
+// state, its session, and its place in the slot's log.
+//
+//	go test ./mesh -run '^$' -bench IdleActor -benchtime 100000x
+func BenchmarkIdleActor(b *testing.B) {
+	m := newTestMesh(b)
+	a := m.start("a", func(c *Config) {
+		c.Slots, c.Logger = 64, slog.New(slog.NewTextHandler(io.Discard, nil))
+	})
+	m.settled(a, 1)
+	wake := func(prefix string, actors int) {
+		var next atomic.Int64
+		var wg sync.WaitGroup
+		for range 64 {
+			wg.Go(func() {
+				for n := next.Add(1); n <= int64(actors); n = next.Add(1) {
+					if _, err := Call(b.Context(), Get[pot](a, fmt.Sprint(prefix, n)), (*pot).Add, 1); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+	}
+	inUse := func() uint64 {
+		runtime.GC()
+		runtime.GC() // what pools held
+		var s runtime.MemStats
+		runtime.ReadMemStats(&s)
+		return s.HeapAlloc
+	}
+	wake("before", 10_000) // buffers are as large as they get
+	before := inUse()
+	b.ResetTimer()
+	wake("actor", b.N)
+	b.StopTimer()
+	b.ReportMetric(float64(inUse()-before)/float64(b.N), "heap-B/op")
 }
