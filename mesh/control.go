@@ -42,8 +42,9 @@ type controlLoop struct {
 	enabled bool           // registered: the shards know
 	leaving bool           // Leave was asked
 
-	publishAt  quorum.Instant
-	complained string // last said of why the node does not serve yet
+	changed    bool           // since facts were published
+	publishAt  quorum.Instant // not before, the next time
+	complained string         // last said of why the node does not serve yet
 	complainAt quorum.Instant
 
 	factsMu sync.Mutex
@@ -124,16 +125,24 @@ func (l *controlLoop) turn() quorum.Instant {
 		event(l.core, now)
 		l.dispatch()
 	}
+	l.changed = l.changed || len(queue) > 0
 	if now >= l.core.Deadline() {
 		l.core.Tick(now)
 		l.dispatch()
+		l.changed = true
 	}
-	if now >= l.publishAt {
-		l.publishAt = now.Add(publishPeriod)
-		l.publish()
+	if !l.changed {
 		return l.core.Deadline()
 	}
-	return min(l.core.Deadline(), l.publishAt)
+	if now < l.publishAt {
+		return min(l.core.Deadline(), l.publishAt)
+	}
+	l.publishAt = now.Add(publishPeriod)
+	l.publish()
+	if l.changed = !l.enabled || !l.member; l.changed { // it may have to complain later
+		return min(l.core.Deadline(), l.publishAt)
+	}
+	return l.core.Deadline()
 }
 
 // dispatch does what the core wants done.

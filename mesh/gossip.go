@@ -78,7 +78,7 @@ func newGossip(n *Node, identity *transport.Identity) (*gossip, error) {
 	list.ProbeInterval = n.conf.ProbeInterval
 	list.ProbeTimeout = n.conf.ProbeInterval / 2
 	list.SuspicionMult = 3
-	list.GossipInterval = n.conf.ProbeInterval / 2
+	list.GossipInterval = n.conf.ProbeInterval
 	list.TCPTimeout = joinTimeout
 	list.DisableTcpPings = true // a stream that opens says less than a packet that comes back
 	list.UDPBufferSize = transport.GossipPacketBytes
