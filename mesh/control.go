@@ -1,7 +1,6 @@
 package mesh
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -199,7 +198,16 @@ func (l *controlLoop) send(r *core.ControlReady) {
 	for _, m := range r.Sends {
 		_ = n.net.SendControl(m.To, transport.Control{Kind: uint8(m.Kind), Body: m.Body})
 	}
-	l.sendBeats(r.Beats)
+	for _, b := range r.Beats {
+		beat := transport.Beat{
+			Kind: transport.BeatAsk, Boot: b.Boot, AnsweredBoot: b.AnsweredBoot, Epoch: b.Epoch, Sent: b.Sent,
+			Granted: b.Granted, Wall: n.env.Wall(),
+		}
+		if b.Answer {
+			beat.Kind = transport.BeatAnswer
+		}
+		_ = n.net.SendBeat(b.Peer, beat)
+	}
 	for _, a := range r.Answers {
 		if tell := l.answers[a.Token]; tell != nil {
 			delete(l.answers, a.Token)
@@ -376,7 +384,7 @@ func (l *controlLoop) fromShard(index int, r *core.Ready) {
 			c.Adopted(now, index, adopted)
 		}
 		for _, v := range verdicts {
-			c.Verdict(now, v)
+			c.Verdict(v)
 		}
 		for _, report := range reports {
 			c.Report(now, report)
@@ -393,39 +401,14 @@ func (l *controlLoop) message(from quorum.NodeID, m transport.Control) {
 	})
 }
 
-// sendBeats sends each peer its heartbeats in one datagram.
-func (l *controlLoop) sendBeats(list []core.Heartbeat) {
-	n := l.node
-	slices.SortStableFunc(list, func(x, y core.Heartbeat) int { return cmp.Compare(x.Peer, y.Peer) })
-	for len(list) > 0 {
-		peer := list[0].Peer
-		beats := make([]transport.Beat, 0, 2)
-		for len(list) > 0 && list[0].Peer == peer {
-			b := &list[0]
-			beat := transport.Beat{
-				Kind: transport.BeatAsk, Boot: b.Boot, AnsweredBoot: b.AnsweredBoot, Epoch: b.Epoch, Sent: b.Sent,
-				Granted: b.Granted, Wall: n.env.Wall(),
-			}
-			if b.Answer {
-				beat.Kind = transport.BeatAnswer
-			}
-			beats, list = append(beats, beat), list[1:]
-		}
-		_ = n.net.SendBeats(peer, beats)
-	}
-}
-
-// beats takes heartbeats and answers.
-func (l *controlLoop) beats(from quorum.NodeID, beats []transport.Beat) {
-	wall := l.node.env.Wall()
+// beat takes a heartbeat or an answer.
+func (l *controlLoop) beat(from quorum.NodeID, b transport.Beat) {
+	skew := time.Duration(b.Wall - l.node.env.Wall())
 	l.do(func(c *core.Control, now quorum.Instant) {
-		for i := range beats {
-			b := &beats[i]
-			c.Beat(now, core.Heartbeat{
-				Peer: from, Answer: b.Kind == transport.BeatAnswer, Boot: b.Boot, AnsweredBoot: b.AnsweredBoot,
-				Epoch: b.Epoch, Sent: b.Sent, Granted: b.Granted, Skew: time.Duration(b.Wall - wall),
-			})
-		}
+		c.Beat(now, core.Heartbeat{
+			Peer: from, Answer: b.Kind == transport.BeatAnswer, Boot: b.Boot, AnsweredBoot: b.AnsweredBoot,
+			Epoch: b.Epoch, Sent: b.Sent, Granted: b.Granted, Skew: skew,
+		})
 	})
 }
 

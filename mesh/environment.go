@@ -73,7 +73,7 @@ type Network interface {
 	RemovePeer(id quorum.NodeID)
 	SendLog(to quorum.NodeID, msgs []quorum.Message) error
 	SendControl(to quorum.NodeID, c transport.Control) error
-	SendBeats(to quorum.NodeID, beats []transport.Beat) error
+	SendBeat(to quorum.NodeID, b transport.Beat) error
 	Call(ctx context.Context, to quorum.NodeID, c *transport.Call) (*transport.Reply, error)
 	Ask(ctx context.Context, addr string, c transport.Control) (transport.Control, error)
 	OpenSnapshot(ctx context.Context, to quorum.NodeID, header []byte) (SnapshotWriter, error)

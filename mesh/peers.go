@@ -36,8 +36,8 @@ func (p peers) Log(from quorum.NodeID, msgs []quorum.Message) {
 // Control implements transport.Handler.
 func (p peers) Control(from quorum.NodeID, c transport.Control) { p.n.control.message(from, c) }
 
-// Beats implements transport.Handler.
-func (p peers) Beats(from quorum.NodeID, beats []transport.Beat) { p.n.control.beats(from, beats) }
+// Beat implements transport.Handler.
+func (p peers) Beat(from quorum.NodeID, b transport.Beat) { p.n.control.beat(from, b) }
 
 // Snapshot implements transport.Handler.
 func (p peers) Snapshot(from quorum.NodeID, header []byte, r io.Reader) error {

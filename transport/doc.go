@@ -3,7 +3,7 @@
 //
 //	       Transport                                  Transport
 //	SendLog, SendControl ──► queue ──► writer ──► uni stream ──► Handler.Log, .Control
-//	SendBeats ──────────────────────► writer ──► datagram ───► Handler.Beats
+//	SendBeat ───────────────────────► writer ──► datagram ───► Handler.Beat
 //	Call ──► queue ──► writer ──► call stream ──► Handler.Call
 //	  ▲───────── replies ◄────── the same stream ◄── reply ◄──┘
 //	Ask, OpenSnapshot, Gossip ──► a connection of its own ──► Config.Answer, Handler.Snapshot, Gossip

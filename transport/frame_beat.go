@@ -15,8 +15,8 @@ const (
 	BeatAnswer
 )
 
-// Beat is a heartbeat or the answer to one. Those that go to one node together
-// share a datagram, which may be lost.
+// Beat is a heartbeat or the answer to one. It goes in a datagram, and may be
+// lost.
 type Beat struct {
 	Kind         BeatKind
 	Boot         quorum.Boot
@@ -27,21 +27,10 @@ type Beat struct {
 	Wall         int64 // of the sender, in ns since 1970: a hint that a clock is wrong, and nothing else
 }
 
-const (
-	beatFields   = 7
-	minBeatBytes = 1 + beatFields
-)
+const beatFields = 7
 
-// AppendBeats appends the encoding of the beats, a whole datagram, to b.
-func AppendBeats(b []byte, beats []Beat) []byte {
-	b = appendArray(b, len(beats))
-	for _, t := range beats {
-		b = appendBeat(b, t)
-	}
-	return b
-}
-
-func appendBeat(b []byte, t Beat) []byte {
+// AppendBeat appends the beat's encoding, a whole datagram, to b.
+func AppendBeat(b []byte, t Beat) []byte {
 	b = appendArray(b, beatFields)
 	b = appendUint(b, uint64(t.Kind))
 	b = appendUint(b, uint64(t.Boot))
@@ -52,21 +41,11 @@ func appendBeat(b []byte, t Beat) []byte {
 	return appendUint(b, uint64(t.Wall))
 }
 
-// DecodeBeats decodes what AppendBeats wrote, all of it. The error wraps
+// DecodeBeat decodes what AppendBeat wrote, all of it. The error wraps
 // ErrFrame.
-func DecodeBeats(b []byte) ([]Beat, error) {
+func DecodeBeat(b []byte) (Beat, error) {
 	d := decoder{b: b}
-	beats := make([]Beat, d.array(minBeatBytes))
-	for i := range beats {
-		beats[i] = d.beat()
-	}
-	if err := d.end(); err != nil {
-		return nil, err
-	}
-	return beats, nil
-}
-
-func (d *decoder) beat() (t Beat) {
+	var t Beat
 	extra := d.fields(beatFields)
 	t.Kind = BeatKind(d.uintMax(1<<8 - 1))
 	t.Boot = quorum.Boot(d.uint())
@@ -76,5 +55,8 @@ func (d *decoder) beat() (t Beat) {
 	t.Granted = d.bool()
 	t.Wall = int64(d.uint())
 	d.skip(extra)
-	return t
+	if err := d.end(); err != nil {
+		return Beat{}, err
+	}
+	return t, nil
 }

@@ -72,11 +72,7 @@ func (h *testHandler) Control(from quorum.NodeID, c Control) {
 	default: // a test that reads no more is over
 	}
 }
-func (h *testHandler) Beats(from quorum.NodeID, beats []Beat) {
-	for _, b := range beats {
-		h.beats <- beatEvent{from, b}
-	}
-}
+func (h *testHandler) Beat(from quorum.NodeID, b Beat) { h.beats <- beatEvent{from, b} }
 func (h *testHandler) Call(from Caller, c *Call, reply func(*Reply)) {
 	h.call(from, c, reply)
 }

@@ -24,7 +24,7 @@ type peer struct {
 	*route
 	control *sendQueue
 	log     *sendQueue
-	beats   chan []Beat
+	beats   chan Beat
 }
 
 func newPeer(t *Transport, id quorum.NodeID, name, addr string) *peer {
@@ -32,7 +32,7 @@ func newPeer(t *Transport, id quorum.NodeID, name, addr string) *peer {
 		route:   newRoute(t.ep, addr, name, id, classHelloPeer),
 		control: newSendQueue(t.ep.limits.ControlQueueBytes),
 		log:     newSendQueue(t.ep.limits.LogQueueBytes),
-		beats:   make(chan []Beat, beatsQueued),
+		beats:   make(chan Beat, beatsQueued),
 	}
 	// If both dial at once, both nodes choose the connection of the lower id.
 	p.prefer = func(l *link) bool { return l.dialled == (t.self < id) }
@@ -104,7 +104,7 @@ func openUni(ctx context.Context, l *link, c class, urgency int8) (*quic.SendStr
 	return stream, err
 }
 
-// writeBeats sends heartbeats, those that came together in a datagram. They have a goroutine of
+// writeBeats sends heartbeats, each in a datagram. They have a goroutine of
 // their own, for sending one waits while many others are in front of it.
 func (p *peer) writeBeats() {
 	var b []byte
@@ -115,7 +115,7 @@ func (p *peer) writeBeats() {
 			if l == nil || err != nil {
 				continue
 			}
-			b = AppendBeats(b[:0], t)
+			b = AppendBeat(b[:0], t)
 			if err := l.conn.SendDatagram(b); err != nil {
 				p.ep.log.Debug("heartbeat not sent", "peer", p.name, "err", err)
 			}

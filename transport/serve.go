@@ -166,12 +166,12 @@ func (t *Transport) serveBeats(l *link) {
 		if err != nil {
 			return
 		}
-		beats, err := DecodeBeats(b)
+		beat, err := DecodeBeat(b)
 		if err != nil {
 			t.ended(l, err)
 			return
 		}
-		t.handler.Beats(l.remote.Node, beats)
+		t.handler.Beat(l.remote.Node, beat)
 	}
 }
 

@@ -23,8 +23,8 @@ type Handler interface {
 	Log(from quorum.NodeID, msgs []quorum.Message)
 	// Control takes a message between control cores.
 	Control(from quorum.NodeID, c Control)
-	// Beats takes the heartbeats, and the answers to some, of one datagram.
-	Beats(from quorum.NodeID, beats []Beat)
+	// Beat takes a heartbeat or the answer to one.
+	Beat(from quorum.NodeID, b Beat)
 	// Call takes a call. It must call reply once, from any goroutine; reply
 	// does not block.
 	Call(from Caller, c *Call, reply func(*Reply))
@@ -247,16 +247,15 @@ func (t *Transport) SendControl(to quorum.NodeID, c Control) error {
 	return send(p, p.control, frameControl, len(c.Body), AppendControl, c)
 }
 
-// SendBeats sends heartbeats, and answers to some, in one datagram. They are
-// dropped where there is no connection, and one is then dialled for the next. The
-// slice is the transport's from then on.
-func (t *Transport) SendBeats(to quorum.NodeID, beats []Beat) error {
+// SendBeat sends a heartbeat in a datagram. It is dropped where there is no
+// connection, and one is then dialled for the next.
+func (t *Transport) SendBeat(to quorum.NodeID, b Beat) error {
 	p, err := t.peer(to)
 	if err != nil {
 		return err
 	}
 	select {
-	case p.beats <- beats:
+	case p.beats <- b:
 		return nil
 	default:
 		return ErrQueueFull

@@ -30,13 +30,11 @@ func TestSendBothWays(t *testing.T) {
 			t.Errorf("got %+v", got)
 		}
 		beat := Beat{Kind: BeatAsk, Boot: 4, Epoch: 5, Sent: 6}
-		if err := dir.from.SendBeats(dir.to.self, []Beat{beat, beat}); err != nil {
+		if err := dir.from.SendBeat(dir.to.self, beat); err != nil {
 			t.Fatal(err)
 		}
-		for range 2 {
-			if got := receive(t, dir.to.h.beats); got != (beatEvent{dir.from.self, beat}) {
-				t.Errorf("got %+v", got)
-			}
+		if got := receive(t, dir.to.h.beats); got != (beatEvent{dir.from.self, beat}) {
+			t.Errorf("got %+v", got)
 		}
 	}
 	// b answered over the connection that a had dialled, and dialled none.
@@ -83,7 +81,7 @@ func TestSendToNobody(t *testing.T) {
 	a.SetPeer(1, "a", a.addr)
 	for _, to := range []quorum.NodeID{1, 2} {
 		for _, err := range []error{
-			a.SendLog(to, logMessages()), a.SendControl(to, Control{}), a.SendBeats(to, make([]Beat, 1)),
+			a.SendLog(to, logMessages()), a.SendControl(to, Control{}), a.SendBeat(to, Beat{}),
 		} {
 			if !errors.Is(err, ErrNoPeer) {
 				t.Errorf("to %d: %v", to, err)
@@ -250,7 +248,7 @@ func TestQueueFull(t *testing.T) {
 	}
 	var beats int
 	for err = nil; err == nil && beats < 1<<20; beats++ {
-		err = a.SendBeats(2, []Beat{{Kind: BeatAsk}})
+		err = a.SendBeat(2, Beat{Kind: BeatAsk})
 	}
 	if !errors.Is(err, ErrQueueFull) {
 		t.Errorf("%d beats queued: %v", beats, err)

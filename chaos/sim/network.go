@@ -321,9 +321,9 @@ func (t *port) SendControl(to quorum.NodeID, c transport.Control) error {
 	return t.send(to, len(c.Body), func(at *port) { at.conf.Handler.Control(t.conf.Self, c) })
 }
 
-// SendBeats implements mesh.Network.
-func (t *port) SendBeats(to quorum.NodeID, beats []transport.Beat) error {
-	return t.send(to, 64*len(beats), func(at *port) { at.conf.Handler.Beats(t.conf.Self, beats) })
+// SendBeat implements mesh.Network.
+func (t *port) SendBeat(to quorum.NodeID, b transport.Beat) error {
+	return t.send(to, 64, func(at *port) { at.conf.Handler.Beat(t.conf.Self, b) })
 }
 
 // Call implements mesh.Network.

@@ -216,3 +216,51 @@ at 5s..10s pause n1
 at 7s..12s pause n1
 check recovery 10s
 `
+
+// TestMissed kills nodes, and measures how long it takes until the others have a view
+// in which one is down: heartbeats are to be missed after four, whatever the rates of
+// clocks.
+func TestMissed(t *testing.T) {
+	s, err := script.Parse(missed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seed := *firstSeed; seed < *firstSeed+12; seed++ {
+		var crashed, down []float64
+		o := options(seed)
+		o.Trace = func(format string, args ...any) {
+			line := fmt.Sprintf(format, args...)
+			switch at := args[0].(float64); {
+			case strings.HasSuffix(line, ": crash"):
+				crashed = append(crashed, at)
+			case strings.Contains(line, "(down)") && len(down) < len(crashed):
+				down = append(down, at)
+			}
+		}
+		r, err := Run(script.Expand(s, seed), o)
+		if err != nil || len(r.Findings) > 0 {
+			t.Fatal(r, err)
+		}
+		if len(crashed) != 3 || len(down) != 3 {
+			t.Fatalf("seed %d: crashes at %v, views at %v", seed, crashed, down)
+		}
+		for i := range crashed {
+			if took := down[i] - crashed[i]; took > 0.5 {
+				t.Errorf("seed %d: a crash at %.2f s is in a view %.2f s later", seed, crashed[i], took)
+			}
+		}
+	}
+}
+
+const missed = `
+nodes 3
+slots 4
+time 30s
+settle 12s
+workload counter clients=2 actors=4 rate=10/s tries=3 within=1s
+at 1s..30s clock n1 drift 0.9%
+at 1s..30s clock n2 drift -0.5%
+at 5s..8s kill n1
+at 13s..16s kill n2
+at 21s..24s kill n3
+`

@@ -330,7 +330,6 @@ func (c *Control) Tick(now quorum.Instant) {
 	if c.stopped != nil {
 		return
 	}
-	c.forgivePause(now)
 	c.register.Tick(now)
 	if c.founding != nil {
 		c.founding.Tick(now)

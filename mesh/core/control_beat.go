@@ -51,7 +51,7 @@ type beats struct {
 // pendingBeat is a heartbeat that shards have not all judged.
 type pendingBeat struct {
 	seq     uint64
-	left    int // shards; 0 when it is answered
+	left    int // shards
 	granted bool
 	answer  Heartbeat
 }
@@ -81,7 +81,8 @@ func (c *Control) Adopted(now quorum.Instant, shard int, epoch quorum.Epoch) {
 	c.shards.adopted[shard] = max(c.shards.adopted[shard], epoch)
 	if c.shards.lowest() > was {
 		// What it says now may release a seal that waits.
-		c.beatNow(now)
+		c.beats.sendAt, c.beats.next = now, now
+		c.tickBeats(now)
 	}
 }
 
@@ -127,12 +128,7 @@ func (c *Control) judge(from quorum.NodeID, h *Heartbeat) {
 	if b.pending == nil {
 		b.pending = map[quorum.NodeID]*pendingBeat{}
 	}
-	p := b.pending[from]
-	if p == nil {
-		p = new(pendingBeat)
-		b.pending[from] = p
-	}
-	*p = pendingBeat{
+	b.pending[from] = &pendingBeat{
 		seq: b.seq, left: len(c.shards.adopted), granted: true,
 		answer: Heartbeat{Peer: from, Answer: true, AnsweredBoot: h.Boot, Sent: h.Sent},
 	}
@@ -140,31 +136,21 @@ func (c *Control) judge(from quorum.NodeID, h *Heartbeat) {
 }
 
 // Verdict takes what one shard says to a BeatHeard. When all have, the heartbeat
-// is answered: with a lease if all say so. If the next ones of this node are due
-// before long, they go with the answer: so nodes fall into step, and a packet
-// less is sent and waited for.
-func (c *Control) Verdict(now quorum.Instant, v BeatVerdict) {
+// is answered: with a lease if all say so.
+func (c *Control) Verdict(v BeatVerdict) {
 	b := c.beats.pending[v.From]
-	if b == nil || b.seq != v.Seq || b.left == 0 {
-		return // a newer heartbeat came, or it is answered
+	if b == nil || b.seq != v.Seq {
+		return // a newer heartbeat came
 	}
 	b.left--
 	b.granted = b.granted && v.Granted
 	if b.left > 0 {
 		return
 	}
+	delete(c.beats.pending, v.From)
 	b.answer.Boot, b.answer.Granted = c.cfg.Start.Boot, b.granted
 	b.answer.Epoch = quorum.Epoch(c.view.Epoch)
 	c.out.Beats = append(c.out.Beats, b.answer)
-	if c.beats.sendAt.Sub(now) <= c.cfg.Beat/2 {
-		c.beatNow(now)
-	}
-}
-
-// beatNow sends the heartbeats before they are due.
-func (c *Control) beatNow(now quorum.Instant) {
-	c.beats.sendAt = now
-	c.tickBeats(now)
 }
 
 // hear notes that something came from a peer.
@@ -200,8 +186,9 @@ func (c *Control) unheard() []quorum.NodeID {
 	return list
 }
 
-// forgivePause notices that this loop did not run for a while: what would have
-// come in that time may wait unread, so nobody is to be blamed for it.
+// forgivePause notices that this loop did not run for a while, for heartbeats are
+// late: what would have come in that time may wait unread, so nobody is to be
+// blamed for it.
 func (c *Control) forgivePause(now quorum.Instant) {
 	if pause := now.Sub(c.ticked); pause > 2*c.cfg.Beat && c.view != nil {
 		for _, p := range c.everybody() {
@@ -223,6 +210,7 @@ func (c *Control) forgetStrays(now quorum.Instant) {
 
 // tickBeats sends heartbeats and notices who is silent.
 func (c *Control) tickBeats(now quorum.Instant) {
+	c.forgivePause(now)
 	b := &c.beats
 	if c.view == nil {
 		b.next = quorum.Never

@@ -255,7 +255,7 @@ func (node *controlNode) dispatch(r *ControlReady) {
 	for _, h := range r.Hears {
 		node.later(0, func(c *Control) {
 			granted := node.registered && node.leases.Hear(n.now, h.From, h.Boot, h.Epoch)
-			c.Verdict(n.now, BeatVerdict{From: h.From, Seq: h.Seq, Granted: granted})
+			c.Verdict(BeatVerdict{From: h.From, Seq: h.Seq, Granted: granted})
 		})
 	}
 	for _, owner := range r.Positions {
