@@ -528,5 +528,10 @@ func (l *controlLoop) retire(ctx context.Context, done <-chan struct{}, how func
 	case isClosed(l.done):
 		return errors.New("the node has stopped")
 	}
-	return fmt.Errorf("others have not taken over yet (%s): %w", l.facts().text, ctx.Err())
+	why := l.facts().text
+	if v := l.node.view.Load(); why == "" && v != nil {
+		m, _ := v.Member(v.Coordinator)
+		why = fmt.Sprintf("the status of %s, which coordinates, may say why", m.Name)
+	}
+	return fmt.Errorf("others have not taken over yet (%s): %w", why, ctx.Err())
 }
