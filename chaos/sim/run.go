@@ -160,7 +160,9 @@ func (w *world) checkHealth() {
 		}
 		member, ok := v.Member(ring.NodeID(p.port.conf.Self))
 		switch {
-		case !ok || member.State != ring.Up:
+		case !ok:
+			w.broken("%s serves, and the view of epoch %d does not have it", m.name, v.Epoch)
+		case member.State != ring.Up:
 			w.broken("%s serves, and the view of epoch %d has it %v", m.name, v.Epoch, member.State)
 		case p.view == nil || p.view.view.Epoch != v.Epoch:
 			w.broken("%s has not heard of the view of epoch %d", m.name, v.Epoch)

@@ -471,13 +471,7 @@ func (c *Control) Status() ControlStatus {
 	if c.view == nil {
 		return s
 	}
-	heard := 0
-	for _, id := range toQuorum(c.view.Voters) {
-		if id == c.self || c.hears(id) {
-			heard++
-		}
-	}
-	s.Quorum = heard >= quorum.Majority(len(c.view.Voters))
+	s.Quorum = c.hearsQuorum()
 	s.Unheard = c.unheard()
 	s.Active = make([]quorum.SlotID, 0, len(c.view.Slots))
 	for i := range c.view.Slots {

@@ -175,6 +175,17 @@ func (c *Control) hears(id quorum.NodeID) bool {
 // that has just been started.
 func (c *Control) hasHeard(id quorum.NodeID) bool { return c.hears(id) && c.peers[id].everHeard }
 
+// hearsQuorum reports whether a majority of the voters is heard, this node among them.
+func (c *Control) hearsQuorum() bool {
+	heard := 0
+	for _, id := range c.view.Voters {
+		if quorum.NodeID(id) == c.self || c.hears(quorum.NodeID(id)) {
+			heard++
+		}
+	}
+	return heard >= quorum.Majority(len(c.view.Voters))
+}
+
 // unheard returns the members from which nothing comes, ascending.
 func (c *Control) unheard() []quorum.NodeID {
 	var list []quorum.NodeID

@@ -94,9 +94,12 @@ func (c *Control) tickJoining(now quorum.Instant) {
 	default:
 		j.at = now.Add(updatePeriod)
 		own := c.ownMember()
-		if !c.out.Registered {
-			// The addresses in the view may be old, or this node no member.
+		if !c.out.Registered || !c.hearsQuorum() {
+			// The addresses in the view may be old, or this node no member, so
+			// that others have forgotten where it is.
 			c.ask(now, ControlJoin, c.ownJoin().encode())
+		} else {
+			j.trouble = ""
 		}
 		if isMember(c.view, c.self) && !c.shows(&own) {
 			c.join(now, c.ownJoin())
@@ -250,10 +253,13 @@ func (c *Control) join(now quorum.Instant, m *joinMessage) *refusalMessage {
 		c.Behind(now, id, m.Knows.Epoch)
 		return nil
 	}
-	if refusal := c.mayJoin(m); refusal != nil {
+	refusal := c.mayJoin(m)
+	if refusal == nil || refusal.Left { // who has left is told the view that says so
+		c.foundAt(now, &m.Member)
+	}
+	if refusal != nil {
 		return refusal
 	}
-	c.foundAt(now, &m.Member)
 	if c.shows(&m.Member) {
 		return nil
 	}
@@ -304,7 +310,11 @@ func (c *Control) mayJoin(m *joinMessage) *refusalMessage {
 func (c *Control) refused(now quorum.Instant, m *refusalMessage) {
 	j := &c.joining
 	if m.Left {
-		c.stop(ErrLeft)
+		// If it runs since before, others may need what it has accepted: it goes on
+		// until it has the view, and a majority as well.
+		if !c.out.Registered {
+			c.stop(ErrLeft)
+		}
 		return
 	}
 	if j.refusedAt == 0 {

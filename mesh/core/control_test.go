@@ -352,6 +352,29 @@ func TestLeftWhileDown(t *testing.T) {
 	}
 }
 
+// TestLeftWhileCutOff removes a node that leaves, and hears of it only when the others
+// have forgotten it: it is told, and that a majority has stored the view.
+func TestLeftWhileCutOff(t *testing.T) {
+	for _, hears := range []bool{true, false} { // of its removal, but not of who has stored it
+		n := founded(t, 12, 4)
+		n.run(time.Second)
+		node := n.node(4)
+		node.do(func(c *Control) { c.Leave(n.now) })
+		n.until(time.Second, "leaving", func() bool { return node.c.retire.state == ring.Leaving && node.c.View().Epoch > 1 })
+		n.split([]quorum.NodeID{1, 2, 3}, []quorum.NodeID{4})
+		n.until(15*time.Second, "removed", func() bool { return !isMember(n.newest(), node.id) })
+		if hears {
+			node.do(func(c *Control) { c.register.Adopt(n.now, *n.node(1).c.register.View()) })
+		}
+		n.run(forgetPeers + time.Second)
+		if node.retired {
+			t.Fatal("it has left, though nobody can have told it that the view is stored")
+		}
+		n.split()
+		n.until(5*time.Second, "left", func() bool { return node.retired })
+	}
+}
+
 func TestNameTaken(t *testing.T) {
 	n := founded(t, 12, 3)
 	twin := n.add(9, 0, 1)
