@@ -10,7 +10,7 @@ func (p *planner) standing(m *Member) standing {
 		return absent
 	case m.State == Draining || m.State == Leaving:
 		return yielding
-	case p.unsteady(m.ID) || p.unknown(m.ID):
+	case p.in.Unsteady[m.ID] || p.unknown(m.ID):
 		return steadied
 	}
 	return full

@@ -28,11 +28,9 @@ type Input struct {
 	// together. State Down means Up here; Dead decides.
 	Joins []Member
 
-	Dead map[NodeID]bool // confirmed unreachable: what they own must move now
-	Gone map[NodeID]bool // dead beyond the grace: replicas and votes are replaced
-	// Unsteady flapped recently. They keep what they have, and get no more, unless
-	// there are too few others to let somebody leave.
-	Unsteady map[NodeID]bool
+	Dead     map[NodeID]bool // confirmed unreachable: what they own must move now
+	Gone     map[NodeID]bool // dead beyond the grace: replicas and votes are replaced
+	Unsteady map[NodeID]bool // flapped recently: keep what they have, get no more
 	// Unknown are members that have told the coordinator nothing yet, in this start
 	// of either: they are not dead, but may be. They get nothing, and no change is
 	// planned that needs them.
@@ -80,7 +78,6 @@ func Plan(v *View, in Input) Step {
 	}
 	p := &planner{was: v, next: v.Clone(), in: in, epoch: v.Epoch + 1}
 	p.updateMembers()
-	p.short = p.fewSteady()
 	p.chooseVoters()
 	p.chooseCoordinator()
 	p.dropFrom()
@@ -109,7 +106,6 @@ type planner struct {
 	next    *View // in the making; its epoch is set last
 	in      Input
 	epoch   Epoch          // of next
-	short   bool           // too few are steady
 	owned   map[NodeID]int // slots that each member owns in next
 	quiesce []SlotID
 	waiting string // the first reason
@@ -139,26 +135,9 @@ func (p *planner) state(id NodeID) MemberState {
 	return m.State
 }
 
-func (p *planner) unsteady(id NodeID) bool { return p.in.Unsteady[id] && !p.short }
-
-// fewSteady reports whether somebody who lives waits to leave, and those who stay and
-// are steady are too few to take its place: then a flapping member is better than
-// none, or whoever leaves would wait until all have been steady for long enough.
-func (p *planner) fewSteady() bool {
-	steady, leaves := 0, false
-	for i := range p.next.Members {
-		m := &p.next.Members[i]
-		leaves = leaves || m.State == Leaving && !p.dead(m.ID)
-		if p.healthy(m) {
-			steady++
-		}
-	}
-	return leaves && steady < max(p.next.Replication, 3)
-}
-
 // healthy reports whether a member may be given something.
 func (p *planner) healthy(m *Member) bool {
-	return m.State == Up && !p.dead(m.ID) && !p.unsteady(m.ID) && !p.unknown(m.ID)
+	return m.State == Up && !p.dead(m.ID) && !p.in.Unsteady[m.ID] && !p.unknown(m.ID)
 }
 
 // dropFrom forgets the earlier sets of slots whose owner is active: a majority

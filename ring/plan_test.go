@@ -322,35 +322,6 @@ func TestPlanLeaveBesideUnknown(t *testing.T) {
 	}
 }
 
-// TestPlanLeaveAmongFlapping has a member leave while one of three is dead and the
-// others that could take its place have flapped: they do. Nobody leaves: they get
-// nothing.
-func TestPlanLeaveAmongFlapping(t *testing.T) {
-	for _, leaves := range []bool{true, false} {
-		v := quickView(3, 8, 3)
-		in := Input{Coordinator: 1, Dead: ids(3), Unsteady: ids(4, 5), Joins: quickMembers(5)[3:]}
-		if leaves {
-			m, _ := v.Member(2)
-			m.State = Leaving
-			in.Joins = append(in.Joins, m)
-		}
-		for range 40 {
-			in.Active, in.Quiesced = allActive(v), allQuiesced(v)
-			in.CaughtUp = map[SlotID][]NodeID{}
-			for s := range v.Slots {
-				in.CaughtUp[SlotID(s)] = v.Slots[s].Learners
-			}
-			if step := Plan(v, in); step.Next != nil {
-				v = step.Next
-			}
-		}
-		_, there := v.Member(2)
-		if flapping := v.Slots[0].Has(4) || v.Slots[0].Has(5); there == leaves || flapping != leaves {
-			t.Errorf("one leaves %t: slot 0 has %v, voters %s", leaves, v.Slots[0].Replicas, short(v.Voters))
-		}
-	}
-}
-
 // TestPlanReplacedDisk: a node comes back without its disk.
 func TestPlanReplacedDisk(t *testing.T) {
 	w := newWorld(4, shape{1, 1}, 3, 16, 3)

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"actormesh/chaos/script"
@@ -137,9 +138,25 @@ func (w *world) live(plan *script.Plan, o Options) {
 	}
 	w.calm = true
 	w.run(w.time + quietTime)
+	if w.leaves() {
+		// Who could take its place may have been dead twice, and is given nothing
+		// before it has been steady.
+		w.run(w.time + steadyTime)
+	}
 	w.checkHealth()
 	w.readFinals(plan, w.time+finalTime)
 	w.run(w.time + finalTime + time.Second)
+}
+
+// leaves reports whether a node runs that is about to leave.
+func (w *world) leaves() bool {
+	return w.facts.newest != nil && slices.ContainsFunc(w.machines, func(m *machine) bool {
+		if !m.wanted || m.process == nil || m.process.port == nil {
+			return false
+		}
+		member, ok := w.facts.newest.Member(ring.NodeID(m.process.port.conf.Self))
+		return ok && member.State == ring.Leaving
+	})
 }
 
 // checkHealth looks whether the mesh is well: all that should run is, as the newest
@@ -183,6 +200,9 @@ func (w *world) checkHealth() {
 
 // quietTime is how long what was sent last may be under way.
 const quietTime = 3 * time.Second
+
+// steadyTime is how long a member is given nothing after it flapped, and a little.
+const steadyTime = 62 * time.Second
 
 // finalTime is how long it may take to read the last states.
 const finalTime = 10 * time.Second

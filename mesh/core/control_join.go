@@ -16,9 +16,11 @@ const (
 	askPeriod    = 300 * time.Millisecond
 	updatePeriod = 500 * time.Millisecond
 	retirePeriod = 20 * time.Millisecond
-	asksAtOnce   = 4
-	askPatience  = 10 * time.Second // for the answer to a question
-	joinPatience = 15 * time.Second // while joins are refused
+	// strandedPeriod is how often a member asks around that hears no majority.
+	strandedPeriod = 2 * time.Second
+	asksAtOnce     = 4
+	askPatience    = 10 * time.Second // for the answer to a question
+	joinPatience   = 15 * time.Second // while joins are refused
 )
 
 var errAgreed = errors.New("this node agreed to found a mesh, and a seed is in another one: wipe the data directory " +
@@ -34,6 +36,8 @@ type joining struct {
 	refusedAt quorum.Instant // the first time in a row; 0 if the last answer was no refusal
 	trouble   string
 	askedView quorum.Instant
+	// strandedAt is when a member that hears no majority may ask around.
+	strandedAt quorum.Instant
 }
 
 // retiring is the state of giving up.
@@ -94,12 +98,14 @@ func (c *Control) tickJoining(now quorum.Instant) {
 	default:
 		j.at = now.Add(updatePeriod)
 		own := c.ownMember()
-		if !c.out.Registered || !c.hearsQuorum() {
+		switch {
+		case c.out.Registered && c.hearsQuorum():
+			j.trouble = ""
+		case !c.out.Registered || now >= j.strandedAt:
 			// The addresses in the view may be old, or this node no member, so
 			// that others have forgotten where it is.
+			j.strandedAt = now.Add(strandedPeriod)
 			c.ask(now, ControlJoin, c.ownJoin().encode())
-		} else {
-			j.trouble = ""
 		}
 		if isMember(c.view, c.self) && !c.shows(&own) {
 			c.join(now, c.ownJoin())
@@ -181,7 +187,7 @@ func (c *Control) askedFound(now quorum.Instant, m quorum.FoundMessage) (Control
 }
 
 func (c *Control) askedJoin(now quorum.Instant, m *joinMessage) (ControlKind, []byte) {
-	if refusal := c.join(now, m); refusal != nil {
+	if refusal := c.join(now, m); refusal != nil && !refusal.Left { // the view says that it left
 		return ControlRefusal, refusal.encode()
 	}
 	return c.answerView()
@@ -252,6 +258,9 @@ func (c *Control) join(now quorum.Instant, m *joinMessage) *refusalMessage {
 		c.foundAt(now, &m.Member)
 		c.Behind(now, id, m.Knows.Epoch)
 		return nil
+	}
+	if start, ok := c.register.StartOf(id); ok && m.Start.Boot < start.Boot {
+		return nil // an older process of a member, which the view tells so
 	}
 	refusal := c.mayJoin(m)
 	if refusal == nil || refusal.Left { // who has left is told the view that says so

@@ -353,7 +353,8 @@ func TestLeftWhileDown(t *testing.T) {
 }
 
 // TestLeftWhileCutOff removes a node that leaves, and hears of it only when the others
-// have forgotten it: it is told, and that a majority has stored the view.
+// have forgotten it, or are elsewhere: it is told, and that a majority has stored the
+// view.
 func TestLeftWhileCutOff(t *testing.T) {
 	for _, hears := range []bool{true, false} { // of its removal, but not of who has stored it
 		n := founded(t, 12, 4)
@@ -367,6 +368,16 @@ func TestLeftWhileCutOff(t *testing.T) {
 			node.do(func(c *Control) { c.register.Adopt(n.now, *n.node(1).c.register.View()) })
 		}
 		n.run(forgetPeers + time.Second)
+		for _, other := range n.nodes[:3] {
+			if !hears {
+				other.kill()
+				other.addr += "23"
+				other.conf.Member.Addr = other.addr
+				node.c.cfg.Seeds = append(node.c.cfg.Seeds, other.addr)
+				other.start()
+			}
+		}
+		n.run(time.Second)
 		if node.retired {
 			t.Fatal("it has left, though nobody can have told it that the view is stored")
 		}

@@ -249,6 +249,39 @@ func TestLeavingNodeWaits(t *testing.T) {
 	}
 }
 
+// TestOldProcessAsks has an older process of a member ask to be shown where it is: it is
+// told the view, and nobody looks for the member there.
+func TestOldProcessAsks(t *testing.T) {
+	c := newPair(t)
+	m := joinMessage{Member: ring.Member{ID: 2, Name: "n", Addr: "old:1", Weight: 1}, Start: quorum.Start{Node: 2, Boot: 6, Nonce: 1}}
+	c.Asked(2, 1, ControlJoin, m.encode())
+	r := c.Ready()
+	if len(r.Answers) != 1 || r.Answers[0].Kind != ControlView || len(r.Peers) != 0 {
+		t.Errorf("answered %+v, routes %+v", r.Answers, r.Peers)
+	}
+	m.Start.Boot = 7
+	c.Asked(2, 2, ControlJoin, m.encode())
+	if r = c.Ready(); len(r.Peers) != 1 || r.Peers[0].Addr != "old:1" {
+		t.Errorf("the process that is registered asks, and the routes are %+v", r.Peers)
+	}
+}
+
+// TestMovedThereAndBack finds a member elsewhere, and then where the view has it: it
+// is not looked for elsewhere again.
+func TestMovedThereAndBack(t *testing.T) {
+	c := newPair(t)
+	m, _ := c.view.Member(2)
+	known := m.Addr
+	for _, addr := range []string{"host9:1", known} {
+		m.Addr = addr
+		c.foundAt(2, &m)
+	}
+	c.install(3, c.view.Clone())
+	if got := c.routes[2]; got != known {
+		t.Errorf("it is looked for at %s", got)
+	}
+}
+
 // TestOldProcessIsTold answers the heartbeat of a process whose node has started
 // again elsewhere.
 func TestOldProcessIsTold(t *testing.T) {

@@ -217,8 +217,11 @@ func (c *Control) foundAt(now quorum.Instant, m *ring.Member) {
 		}
 		c.strays[id] = now
 	} else if c.view != nil {
-		if known, ok := c.view.Member(m.ID); ok && known.Addr != m.Addr {
-			p.addr = m.Addr
+		if known, ok := c.view.Member(m.ID); ok {
+			p.addr = ""
+			if known.Addr != m.Addr {
+				p.addr = m.Addr
+			}
 		}
 	}
 	c.route(id, m.Name, m.Addr)
