@@ -86,7 +86,7 @@ func (r *relay) add(node, address string) (string, error) {
 func (r *relay) Place(n *cluster.Node) (address string, err error) { return r.add(n.Name, n.Listen) }
 
 // Start implements Ground.
-func (r *relay) Start(n *cluster.Node) error { return n.Start() }
+func (r *relay) Start(n *cluster.Node) error { return onKeptThread(n.Start) }
 
 // Between implements Ground.
 func (r *relay) Between(f *script.Fault, pairs []script.Pair) (undo func() error, err error) {

@@ -107,7 +107,7 @@ func (t *traps) Start(n *cluster.Node) error {
 		runtime.LockOSThread()
 		listener, err := trapThread(t.calls)
 		if trapped <- listener; err == nil {
-			err = t.Ground.Start(n)
+			err = n.Start() // from this thread
 		}
 		if started <- err; err == nil {
 			<-n.Exited()
