@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	} else if behaviour != "" {
 		os.Exit(playChild(behaviour))
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("actormesh/chaos/local.keepThread"))
 }
 
 // fakeNode is a node that does nothing, and remembers what it was told.
