@@ -171,22 +171,26 @@ func (n *network) at(addr string) *port {
 // arrives. What is sent on a stream comes once, or, if the connection breaks, not
 // at all: loss makes it late.
 func (t *port) travel(addr string, size int, stream bool, arrive func(to *port)) {
+	t.send(message{addr: addr, size: size, arrive: arrive}, stream)
+}
+
+func (t *port) send(m message, stream bool) {
 	w := t.p.w
 	t.p.crash(crashAtSend)
-	to := w.net.at(addr)
+	to := w.net.at(m.addr)
 	if to == nil || t.closed {
 		return
 	}
+	m.from, m.to = t, to
 	route := t.route(to)
 	if w.net.isCut(route) {
 		w.count("message cut")
 		return
 	}
-	delay, copies := w.fate(route, size, stream)
+	delay, copies := w.fate(route, m.size, stream)
 	for range copies {
-		m := &message{from: t, addr: addr, size: size, arrive: arrive}
-		m.next = m.step
-		w.after(delay, evWorld, nil, m.next)
+		travels := m
+		w.schedule(delay, event{evWorld, nil, &travels})
 		delay += w.between(0, lateMax)
 	}
 }
@@ -194,31 +198,36 @@ func (t *port) travel(addr string, size int, stream bool, arrive func(to *port))
 // message is on its way. It arrives in two steps: where it was sent to, and then, when
 // that is not paused, at the port that it found there.
 type message struct {
-	from   *port
-	addr   string
-	size   int
-	arrive func(to *port)
-	to     *port
-	next   func()
+	from    *port
+	to      *port
+	addr    string
+	node    quorum.NodeID // that may take it; 0 for whoever is there
+	name    string        // of that node
+	size    int
+	arrived bool // at to, which it now is for
+	arrive  func(to *port)
 }
 
-func (m *message) step() {
-	if m.to != nil {
-		if !m.to.closed {
-			m.arrive(m.to)
+func (m *message) happen() {
+	if m.arrived {
+		to := m.to
+		if !to.closed && (m.node == 0 || to.conf.Self == m.node && to.p.m.conf.Name == m.name && to.hears(m.from)) {
+			m.arrive(to)
 		}
 		return
 	}
 	w := m.from.p.w
-	to := w.net.at(m.addr)
+	if m.to.closed || m.to.p.gone {
+		m.to = w.net.at(m.addr)
+	}
 	switch {
-	case to == nil:
-	case w.net.isCut(m.from.route(to)):
+	case m.to == nil:
+	case w.net.isCut(m.from.route(m.to)):
 		w.count("message cut")
 	default:
-		m.to = to
+		m.arrived = true
 		w.note(uint64(m.size))
-		w.happensOn(to.p, m.next)
+		w.happensOn(m.to.p, m)
 	}
 }
 
@@ -286,17 +295,13 @@ func (t *port) hears(from *port) bool {
 	return true
 }
 
-// send takes a message to a peer, if the right node is where it is thought to be.
-func (t *port) send(to quorum.NodeID, size int, arrive func(at *port)) error {
+// sendTo takes a message to a peer, if the right node is where it is thought to be.
+func (t *port) sendTo(to quorum.NodeID, size int, arrive func(at *port)) error {
 	p, ok := t.peers[to]
 	if !ok {
 		return transport.ErrNoPeer
 	}
-	t.travel(p.addr, size, false, func(at *port) {
-		if at.conf.Self == to && at.p.m.conf.Name == p.name && at.hears(t) {
-			arrive(at)
-		}
-	})
+	t.send(message{addr: p.addr, node: to, name: p.name, size: size, arrive: arrive}, false)
 	return nil
 }
 
@@ -313,17 +318,17 @@ func (t *port) SendLog(to quorum.NodeID, msgs []quorum.Message) error {
 	for i := range sent {
 		t.p.w.sends(t, to, &sent[i])
 	}
-	return t.send(to, size, func(at *port) { at.conf.Handler.Log(t.conf.Self, slices.Clone(sent)) })
+	return t.sendTo(to, size, func(at *port) { at.conf.Handler.Log(t.conf.Self, slices.Clone(sent)) })
 }
 
 // SendControl implements mesh.Network.
 func (t *port) SendControl(to quorum.NodeID, c transport.Control) error {
-	return t.send(to, len(c.Body), func(at *port) { at.conf.Handler.Control(t.conf.Self, c) })
+	return t.sendTo(to, len(c.Body), func(at *port) { at.conf.Handler.Control(t.conf.Self, c) })
 }
 
 // SendBeat implements mesh.Network.
 func (t *port) SendBeat(to quorum.NodeID, b transport.Beat) error {
-	return t.send(to, 64, func(at *port) { at.conf.Handler.Beat(t.conf.Self, b) })
+	return t.sendTo(to, 64, func(at *port) { at.conf.Handler.Beat(t.conf.Self, b) })
 }
 
 // Call implements mesh.Network.

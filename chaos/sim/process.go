@@ -35,6 +35,7 @@ type process struct {
 	loops  []*loop
 	timers timerQueue
 	armed  time.Duration // for when the world has an event for timers; 0 for none
+	due    action        // what it does
 	ctxs   []*deadlineContext
 
 	port  *port        // nil before the node listens
@@ -67,6 +68,7 @@ var _ mesh.Environment = (*process)(nil)
 
 func (w *world) newProcess(m *machine) *process {
 	p := &process{w: w, m: m, rng: rand.New(rand.NewPCG(w.rng.Uint64(), 1)), heard: map[int]hint{}}
+	p.due = p.runTimers
 	if m != nil {
 		p.full, p.dying = m.full > 0, m.dying > 0
 		m.lives++
@@ -77,9 +79,9 @@ func (w *world) newProcess(m *machine) *process {
 
 // happens runs an event on the process, and then lets those go on who waited for
 // what it has done.
-func (p *process) happens(do func()) {
+func (p *process) happens(what happening) {
 	defer p.survive()
-	do()
+	what.happen()
 	p.poll()
 }
 
@@ -110,14 +112,17 @@ func (p *process) poll() {
 			i--
 		}
 	}
+	var quiet <-chan struct{} // the end of the node has not come: most wait for that, too
+	for _, l := range p.loops {
+		if l.poll() {
+			quiet = l.stop
+		}
+	}
 	for _, t := range p.tasks {
-		if t.waiting && t.received() {
+		if t.waiting && t.received(quiet) {
 			t.waiting = false
 			p.resumeLater(t)
 		}
-	}
-	for _, l := range p.loops {
-		l.poll()
 	}
 }
 
@@ -172,7 +177,7 @@ func (p *process) Wait(until quorum.Instant, a, b, c <-chan struct{}) {
 		panic("sim: only a task of the process can wait")
 	}
 	t.a, t.b, t.c, t.until = a, b, c, until
-	if t.received() {
+	if t.received(nil) {
 		return
 	}
 	if until != 0 {
@@ -200,28 +205,23 @@ type loop struct {
 	woken  bool // a step is due
 	queued bool // and will come
 	ended  bool
-	goOn   func() // runs the step that is due
+	goOn   action // runs the step that is due
 	next   quorum.Instant
-	timer  quorum.Instant // of the one timer that counts; 0 for none
+	timer  quorum.Instant // of the earliest one there is; 0 for none
+	due    func()         // what it does
+	step   func() quorum.Instant
 }
 
 // Loop implements mesh.Environment.
 func (p *process) Loop(stop <-chan struct{}, step func() quorum.Instant, ended func()) (run, wake func()) {
-	l := &loop{on: p, stop: stop, woken: true}
-	l.goOn = func() {
-		l.queued = false
-		p.resume(l.task)
-	}
+	l := &loop{on: p, stop: stop, woken: true, step: step}
+	l.goOn, l.due = l.resume, l.timeCame
 	run = func() {
 		p.loops = append(p.loops, l)
 		p.begin(func() {
 			l.task = p.w.running
 			for !isClosed(stop) {
-				l.woken = false
-				l.next = step()
-				l.arm()
-				l.idle = true
-				l.wake()
+				l.runStep()
 				l.task.yield()
 				l.idle = false
 			}
@@ -235,6 +235,26 @@ func (p *process) Loop(stop <-chan struct{}, step func() quorum.Instant, ended f
 	}
 }
 
+// resume has the step that is due run: as an event of its own, which costs less than
+// a task, unless the step may be paused, or is not to come, for the loop is to end.
+func (l *loop) resume() {
+	l.queued = false
+	if l.on.pauseIn > 0 || l.on.pauseAtRead > 0 || isClosed(l.stop) {
+		l.on.resume(l.task)
+		return
+	}
+	l.idle = false
+	l.runStep()
+}
+
+func (l *loop) runStep() {
+	l.woken = false
+	l.next = l.step()
+	l.arm()
+	l.idle = true
+	l.wake()
+}
+
 // wake has the step that is due run in a moment.
 func (l *loop) wake() {
 	if !l.idle || !l.woken || l.queued || l.on.gone {
@@ -242,15 +262,19 @@ func (l *loop) wake() {
 	}
 	l.queued = true
 	w := l.on.w
-	w.after(time.Duration(w.rng.IntN(30_000)), evLoop, l.on, l.goOn)
+	w.schedule(time.Duration(w.rng.IntN(30_000)), event{evLoop, l.on, l.goOn})
 }
 
-// poll wakes a loop that is to stop.
-func (l *loop) poll() {
-	if l.idle && !l.ended && isClosed(l.stop) {
+// poll wakes a loop that is to stop, and reports whether it is to go on.
+func (l *loop) poll() bool {
+	if !isClosed(l.stop) {
+		return true
+	}
+	if l.idle && !l.ended {
 		l.woken = true
 		l.wake()
 	}
+	return false
 }
 
 // arm has a timer for the next step, unless an earlier one will see to it.
@@ -258,20 +282,23 @@ func (l *loop) arm() {
 	if l.timer != 0 && l.timer <= l.next {
 		return
 	}
-	at := l.next
-	l.timer = at
-	l.on.timer(at, func() {
-		if l.timer != at {
-			return
-		}
-		l.timer = 0
-		if l.on.m.now() < l.next {
-			l.arm()
-			return
-		}
-		l.woken = true
-		l.wake()
-	})
+	l.timer = l.next
+	l.on.timer(l.next, l.due)
+}
+
+// timeCame wakes the loop, unless the timer was for an earlier end of its wait.
+func (l *loop) timeCame() {
+	now := l.on.m.now()
+	if now < l.timer {
+		return
+	}
+	l.timer = 0
+	if now < l.next {
+		l.arm()
+		return
+	}
+	l.woken = true
+	l.wake()
 }
 
 // deadlineContext is a context with a deadline in virtual time.
@@ -376,18 +403,21 @@ func (p *process) arm() {
 		return
 	}
 	p.armed = max(at, 1)
-	armed := p.armed
-	p.w.after(at-p.w.time, evTimer, p, func() {
-		if p.armed == armed {
-			p.armed = 0
-		}
-		now := p.m.now()
-		for len(p.timers) > 0 && p.timers[0].at <= now {
-			t := p.timers.pop()
-			t.do()
-		}
-		p.arm()
-	})
+	p.w.schedule(at-p.w.time, event{evTimer, p, p.due})
+}
+
+// runTimers does what is due, though the event may be of an earlier time for which
+// it was armed.
+func (p *process) runTimers() {
+	if p.w.time >= p.armed {
+		p.armed = 0
+	}
+	now := p.m.now()
+	for len(p.timers) > 0 && p.timers[0].at <= now {
+		t := p.timers.pop()
+		t.do()
+	}
+	p.arm()
 }
 
 // clockChanged looks anew when timers are due.

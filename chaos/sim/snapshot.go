@@ -127,11 +127,11 @@ func (s *stream) arrive(from, to *port, size int, arrive func()) {
 		w.after(resendTime, evWorld, nil, func() { s.arrive(from, to, size, arrive) })
 	default:
 		w.note(uint64(size))
-		w.happensOn(to.p, func() {
+		w.happensOn(to.p, action(func() {
 			if !to.closed {
 				arrive()
 			}
-		})
+		}))
 	}
 }
 

@@ -38,13 +38,13 @@ func (m *machine) stop(then func()) {
 			}
 		})
 	}
-	w.happensOn(p, func() {
+	w.happensOn(p, action(func() {
 		if p.node == nil {
 			p.cancel()
 			return
 		}
 		p.begin(func() { _ = p.node.Close() }) // its error is looked at by who waits for the node's end
-	})
+	}))
 	w.after(stopPatience, evFault, p, p.late)
 }
 

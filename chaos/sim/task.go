@@ -17,7 +17,7 @@ type task struct {
 	waiting  bool // in Wait; else it is about to run, or runs
 	a, b, c  <-chan struct{}
 	until    quorum.Instant
-	goOn     func() // resumes it
+	goOn     action // resumes it
 }
 
 // coroutine runs one task after the other.
@@ -81,7 +81,7 @@ func (p *process) begin(run func()) {
 
 // resumeLater has a task go on in a moment: how soon is the scheduler's choice.
 func (p *process) resumeLater(t *task) {
-	p.w.after(time.Duration(p.w.rng.IntN(20_000)), evResume, p, t.goOn)
+	p.w.schedule(time.Duration(p.w.rng.IntN(20_000)), event{evResume, p, t.goOn})
 }
 
 // resume runs a task until it waits or ends.
@@ -113,11 +113,13 @@ func (t *task) yield() {
 }
 
 // received reports whether one of the task's channels has something, and takes
-// it.
-func (t *task) received() bool { return received(t.a) || received(t.b) || received(t.c) }
+// it. In the quiet one, which may be nil, there is nothing.
+func (t *task) received(quiet <-chan struct{}) bool {
+	return received(t.a, quiet) || received(t.b, quiet) || received(t.c, quiet)
+}
 
-func received(c <-chan struct{}) bool {
-	if c == nil {
+func received(c, quiet <-chan struct{}) bool {
+	if c == nil || c == quiet {
 		return false
 	}
 	select {
@@ -131,6 +133,6 @@ func received(c <-chan struct{}) bool {
 // sleep has the running task wait in true time: for a disk, or a network.
 func (p *process) sleep(d time.Duration) {
 	t := p.w.running
-	p.w.after(d, evResume, p, t.goOn)
+	p.w.schedule(d, event{evResume, p, t.goOn})
 	t.yield()
 }

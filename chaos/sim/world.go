@@ -54,8 +54,16 @@ func newWorld(seed uint64) *world {
 type event struct {
 	kind uint8 // of what, for the trace's hash
 	on   *process
-	do   func()
+	what happening
 }
+
+// happening is what happens in an event.
+type happening interface{ happen() }
+
+// action is a happening of no type of its own.
+type action func()
+
+func (a action) happen() { a() }
 
 // The kinds of events.
 const (
@@ -143,8 +151,13 @@ func (q *eventQueue) pop() (at time.Duration, e event) {
 
 // after has something happen in a while: on a process, unless it is gone by then.
 func (w *world) after(d time.Duration, kind uint8, on *process, do func()) {
+	w.schedule(d, event{kind, on, action(do)})
+}
+
+// schedule has an event come in a while.
+func (w *world) schedule(d time.Duration, e event) {
 	w.number++
-	w.queue.push(w.time+max(d, 0), w.number, event{kind, on, do})
+	w.queue.push(w.time+max(d, 0), w.number, e)
 }
 
 // run lets the world go on until a time, or until a check has failed.
@@ -156,7 +169,7 @@ func (w *world) run(until time.Duration) {
 		switch {
 		case p == nil:
 			w.note(uint64(e.kind))
-			e.do()
+			e.what.happen()
 			continue
 		case p.gone:
 			continue
@@ -166,19 +179,19 @@ func (w *world) run(until time.Duration) {
 			continue
 		}
 		w.note(uint64(e.kind) | uint64(p.id)<<8)
-		p.happens(e.do)
+		p.happens(e.what)
 	}
 	w.time = max(w.time, until)
 }
 
 // happensOn has something happen to a process now, or when it is not paused any
 // more.
-func (w *world) happensOn(p *process, do func()) {
+func (w *world) happensOn(p *process, what happening) {
 	if w.time < p.pausedUntil {
-		w.after(0, evMessage, p, do)
+		w.schedule(0, event{evMessage, p, what})
 		return
 	}
-	p.happens(do)
+	p.happens(what)
 }
 
 // since returns the time since the plan's began.

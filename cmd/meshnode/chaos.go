@@ -301,7 +301,7 @@ it goes, and saved as a script.`,
 
 // huntGarbage is how much garbage may come with what is alive, in percent: a hunt
 // has memory to spare.
-const huntGarbage = 400
+const huntGarbage = 800
 
 func (a *app) hunt(o *huntOptions) error {
 	defer debug.SetGCPercent(debug.SetGCPercent(huntGarbage))
