@@ -187,7 +187,7 @@ func (c *Control) askedFound(now quorum.Instant, m quorum.FoundMessage) (Control
 }
 
 func (c *Control) askedJoin(now quorum.Instant, m *joinMessage) (ControlKind, []byte) {
-	if refusal := c.join(now, m); refusal != nil && !refusal.Left { // the view says that it left
+	if refusal := c.join(now, m); refusal != nil {
 		return ControlRefusal, refusal.encode()
 	}
 	return c.answerView()
@@ -262,13 +262,15 @@ func (c *Control) join(now quorum.Instant, m *joinMessage) *refusalMessage {
 	if start, ok := c.register.StartOf(id); ok && m.Start.Boot < start.Boot {
 		return nil // an older process of a member, which the view tells so
 	}
-	refusal := c.mayJoin(m)
-	if refusal == nil || refusal.Left { // who has left is told the view that says so
+	if m.Knows != (quorum.Version{}) && !isMember(c.view, id) { // it has left, as the view tells it
 		c.foundAt(now, &m.Member)
+		c.sendView(id)
+		return nil
 	}
-	if refusal != nil {
+	if refusal := c.mayJoin(m); refusal != nil {
 		return refusal
 	}
+	c.foundAt(now, &m.Member)
 	if c.shows(&m.Member) {
 		return nil
 	}
@@ -293,9 +295,6 @@ func (c *Control) mayJoin(m *joinMessage) *refusalMessage {
 	if isMember(c.view, quorum.NodeID(m.Member.ID)) {
 		return nil
 	}
-	if m.Knows != (quorum.Version{}) {
-		return &refusalMessage{Text: ErrLeft.Error(), Left: true}
-	}
 	taken := func(o *ring.Member) *refusalMessage {
 		return &refusalMessage{Text: fmt.Sprintf("a node named %s with another disk (%s) is a member: give this one another "+
 			"name, or stop that one first", m.Member.Name, o.ID)}
@@ -318,14 +317,6 @@ func (c *Control) mayJoin(m *joinMessage) *refusalMessage {
 // node that has just died, so that is not the end yet.
 func (c *Control) refused(now quorum.Instant, m *refusalMessage) {
 	j := &c.joining
-	if m.Left {
-		// If it runs since before, others may need what it has accepted: it goes on
-		// until it has the view, and a majority as well.
-		if !c.out.Registered {
-			c.stop(ErrLeft)
-		}
-		return
-	}
 	if j.refusedAt == 0 {
 		j.refusedAt = now
 	}

@@ -95,20 +95,17 @@ func decodeView(b []byte) (m viewMessage, err error) {
 // refusalMessage refuses a join.
 type refusalMessage struct {
 	Text string
-	Left bool // for good: the node has left
 }
 
 func (m *refusalMessage) encode() []byte {
 	w := newWriter()
 	w.string(m.Text)
-	w.bool(m.Left)
 	return w
 }
 
 func decodeRefusal(b []byte) (m refusalMessage, err error) {
 	r := newReader(b)
 	m.Text = r.string(maxTextBytes)
-	m.Left = r.bool()
 	return m, r.end()
 }
 

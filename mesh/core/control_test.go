@@ -529,7 +529,7 @@ func FuzzControlStep(f *testing.F) {
 	add := func(kind ControlKind, body []byte) { f.Add(uint8(kind), body) }
 	m := ring.Member{ID: 2, Name: "n2", Addr: "host2:1", Weight: 1, Kinds: []string{"cart"}}
 	add(ControlJoin, (&joinMessage{Member: m, Start: quorum.Start{Node: 2, Boot: 1, Nonce: 1}}).encode())
-	add(ControlRefusal, (&refusalMessage{Text: "no", Left: true}).encode())
+	add(ControlRefusal, (&refusalMessage{Text: "no"}).encode())
 	add(ControlQuiesce, (&quiesceMessage{Slots: []slotEpoch{{1, 1}, {900, 1}}}).encode())
 	add(ControlFacts, (&facts{
 		Boot: 1, Seq: 1, Unheard: []quorum.NodeID{1}, Active: []slotBallot{{1, quorum.Ballot{Epoch: 1, Boot: 1}}},

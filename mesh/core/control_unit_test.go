@@ -13,7 +13,10 @@ import (
 
 // newPair returns the core of node 1 of a mesh of two, with two shards that have
 // not adopted anything.
-func newPair(t *testing.T) *Control {
+func newPair(t *testing.T) *Control { return newOneOf(t, 2) }
+
+// newOneOf is newPair with more nodes. The boots are 4 of node 1 and 7 of others.
+func newOneOf(t *testing.T, nodes int) *Control {
 	t.Helper()
 	c, err := NewControl(1, ControlConfig{
 		Start: quorum.Start{Node: 1, Boot: 4, Nonce: 1}, Member: ring.Member{Name: "n1", Addr: "host1:1"}, Shards: 2,
@@ -21,11 +24,18 @@ func newPair(t *testing.T) *Control {
 	if err != nil {
 		t.Fatal(err)
 	}
-	view, err := foundingView([]quorum.Candidate{candidateOf(1), candidateOf(2)})
+	var founders []quorum.Candidate
+	for id := range nodes {
+		founders = append(founders, candidateOf(quorum.NodeID(id+1)))
+	}
+	view, err := foundingView(founders)
 	if err != nil {
 		t.Fatal(err)
 	}
-	view.Starts[0].Boot, view.Starts[1].Boot = 4, 7
+	for i := range view.Starts {
+		view.Starts[i].Boot = 7
+	}
+	view.Starts[0].Boot = 4
 	c.register.Adopt(1, *view)
 	c.Tick(1)
 	c.Ready()
@@ -50,6 +60,10 @@ func TestBeatIsJudgedByAllShards(t *testing.T) {
 		want := Heartbeat{Peer: 2, Answer: true, Boot: 4, AnsweredBoot: 7, Epoch: 1, Sent: 1234, Granted: test.granted}
 		if got := c.Ready().Beats; len(got) != 1 || got[0] != want {
 			t.Errorf("%+v: answered %+v", test, got)
+		}
+		c.Verdict(BeatVerdict{From: 2, Seq: hears[0].Seq, Granted: true})
+		if again := c.Ready().Beats; len(again) != 0 {
+			t.Errorf("answered twice: %+v", again)
 		}
 	}
 }
@@ -266,6 +280,82 @@ func TestOldProcessAsks(t *testing.T) {
 	}
 }
 
+// TestAsksAround counts the questions of a member that hears nobody: few, but for one that
+// is not registered either. When it hears a majority there is nothing to say any more.
+func TestAsksAround(t *testing.T) {
+	for _, test := range []struct {
+		name       string
+		registered bool
+		min, max   int
+	}{{"registered", true, 4, 5}, {"not registered", false, 18, 21}} {
+		c := newOneOf(t, 3)
+		asks, now := 0, quorum.Instant(1)
+		tick := func() {
+			now = now.Add(50 * time.Millisecond)
+			c.Tick(now)
+			c.Persisted(now, c.saving.seq)
+			for _, a := range c.Ready().Asks {
+				asks++
+				c.Answered(now, a.Addr, ControlNothing, nil, errors.New("nobody is there"))
+			}
+		}
+		for _, voter := range []quorum.NodeID{2, 3} {
+			taken := quorum.RegisterMessage{Kind: quorum.RegisterTaken, Version: c.register.View().Version, Start: c.cfg.Start}
+			if !test.registered {
+				taken.Start.Boot-- // of what it was before
+			}
+			if err := c.Step(now, voter, ControlRegister, taken.AppendTo(nil)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 200 { // 10 s
+			tick()
+		}
+		if asks < test.min || asks > test.max {
+			t.Errorf("%s: it asks %d times", test.name, asks)
+		}
+		if why := c.Status().Waiting; !strings.Contains(why, "nobody is there") {
+			t.Errorf("%s: waits for %q", test.name, why)
+		}
+		if c.out.Registered != test.registered {
+			t.Fatalf("%s: %t", test.name, c.out.Registered)
+		}
+		if !test.registered {
+			continue
+		}
+		asks = 0
+		for range 200 {
+			c.Beat(now, Heartbeat{Peer: 2, Answer: true, Boot: 7, Epoch: 1, AnsweredBoot: 4, Sent: now})
+			tick()
+		}
+		if why := c.Status().Waiting; asks > 0 || strings.Contains(why, "nobody is there") {
+			t.Errorf("with a majority it asks %d times, and waits for %q", asks, why)
+		}
+	}
+}
+
+// TestLeftIsTold has a node that has left say what is new about it, to a member and by
+// another one: it is sent the view, where it is.
+func TestLeftIsTold(t *testing.T) {
+	for _, forwarded := range []bool{false, true} {
+		c := newPair(t)
+		m := joinMessage{
+			Member: ring.Member{ID: 3, Name: "n3", Addr: "host3:1", Weight: 1}, Start: quorum.Start{Node: 3, Boot: 1, Nonce: 1},
+			Knows: quorum.Version{Epoch: 1}, Forwarded: forwarded,
+		}
+		if err := c.Step(2, 2, ControlJoin, m.encode()); err != nil {
+			t.Fatal(err)
+		}
+		r := c.Ready()
+		if len(r.Sends) != 1 || r.Sends[0].To != 3 || r.Sends[0].Kind != ControlRegister || len(r.Peers) != 1 || r.Peers[0].Addr != "host3:1" {
+			t.Fatalf("forwarded %t: sends %+v, routes %+v", forwarded, r.Sends, r.Peers)
+		}
+		if told, err := quorum.DecodeRegisterMessage(r.Sends[0].Body); err != nil || told.Kind != quorum.RegisterLearn {
+			t.Errorf("forwarded %t: it is told %+v, %v", forwarded, told, err)
+		}
+	}
+}
+
 // TestMovedThereAndBack finds a member elsewhere, and then where the view has it: it
 // is not looked for elsewhere again.
 func TestMovedThereAndBack(t *testing.T) {
@@ -279,6 +369,23 @@ func TestMovedThereAndBack(t *testing.T) {
 	c.install(3, c.view.Clone())
 	if got := c.routes[2]; got != known {
 		t.Errorf("it is looked for at %s", got)
+	}
+}
+
+// TestMovedTwice finds a member elsewhere before the view says so, and the view then says
+// that it is in a third place.
+func TestMovedTwice(t *testing.T) {
+	c := newPair(t)
+	m, _ := c.view.Member(2)
+	m.Addr = "host8:1"
+	c.foundAt(2, &m)
+	for _, addr := range []string{"host8:1", "host9:1"} {
+		v := c.view.Clone()
+		v.Members[1].Addr = addr
+		c.install(3, v)
+		if got := c.routes[2]; got != addr {
+			t.Errorf("it is at %s, and looked for at %s", addr, got)
+		}
 	}
 }
 
