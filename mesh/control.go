@@ -25,6 +25,7 @@ type controlLoop struct {
 
 	mu    sync.Mutex
 	queue []func(c *core.Control, now quorum.Instant)
+	taken []func(c *core.Control, now quorum.Instant) // by the turn that runs
 	run   func()
 	wake  func()
 
@@ -116,15 +117,15 @@ func (l *controlLoop) do(event func(c *core.Control, now quorum.Instant)) {
 // turn takes what has come, and returns when the core wants to be ticked.
 func (l *controlLoop) turn() quorum.Instant {
 	l.mu.Lock()
-	queue := l.queue
-	l.queue = nil
+	l.taken, l.queue = l.queue, l.taken[:0]
 	l.mu.Unlock()
 	now := l.node.env.Now()
-	for _, event := range queue {
+	for _, event := range l.taken {
 		event(l.core, now)
 		l.dispatch()
 	}
-	l.changed = l.changed || len(queue) > 0
+	l.changed = l.changed || len(l.taken) > 0
+	clear(l.taken)
 	if now >= l.core.Deadline() {
 		l.core.Tick(now)
 		l.dispatch()

@@ -74,6 +74,7 @@ type Control struct {
 	view     *ring.View // nil while there is none
 	seen     *ring.View // of a mesh in which this node is no member yet
 	peers    map[quorum.NodeID]*peer
+	order    []*peer                          // all of them, ascending; nil when somebody has come or gone
 	routes   map[quorum.NodeID]string         // addresses that were handed out
 	strays   map[quorum.NodeID]quorum.Instant // of these, nodes that are no members, since when
 	shards   shards

@@ -45,13 +45,13 @@ type beats struct {
 	sendAt  quorum.Instant
 	next    quorum.Instant // when something is to be done
 	seq     uint64
-	pending map[quorum.NodeID]*pendingBeat // of each peer the newest
+	pending map[quorum.NodeID]*pendingBeat // of each peer the newest that came
 }
 
-// pendingBeat is a heartbeat that shards have not all judged.
+// pendingBeat is a heartbeat, and how far the shards have judged it.
 type pendingBeat struct {
 	seq     uint64
-	left    int // shards
+	left    int // shards that have not
 	granted bool
 	answer  Heartbeat
 }
@@ -125,10 +125,12 @@ func (c *Control) Beat(now quorum.Instant, h Heartbeat) {
 func (c *Control) judge(from quorum.NodeID, h *Heartbeat) {
 	b := &c.beats
 	b.seq++
-	if b.pending == nil {
-		b.pending = map[quorum.NodeID]*pendingBeat{}
+	p := b.pending[from]
+	if p == nil {
+		p = &pendingBeat{}
+		put(&b.pending, from, p)
 	}
-	b.pending[from] = &pendingBeat{
+	*p = pendingBeat{
 		seq: b.seq, left: len(c.shards.adopted), granted: true,
 		answer: Heartbeat{Peer: from, Answer: true, AnsweredBoot: h.Boot, Sent: h.Sent},
 	}
@@ -139,7 +141,7 @@ func (c *Control) judge(from quorum.NodeID, h *Heartbeat) {
 // is answered: with a lease if all say so.
 func (c *Control) Verdict(v BeatVerdict) {
 	b := c.beats.pending[v.From]
-	if b == nil || b.seq != v.Seq {
+	if b == nil || b.seq != v.Seq || b.left == 0 {
 		return // a newer heartbeat came
 	}
 	b.left--
@@ -147,7 +149,6 @@ func (c *Control) Verdict(v BeatVerdict) {
 	if b.left > 0 {
 		return
 	}
-	delete(c.beats.pending, v.From)
 	b.answer.Boot, b.answer.Granted = c.cfg.Start.Boot, b.granted
 	b.answer.Epoch = quorum.Epoch(c.view.Epoch)
 	c.out.Beats = append(c.out.Beats, b.answer)
@@ -240,6 +241,7 @@ func (c *Control) tickBeats(now quorum.Instant) {
 		if p.gone != 0 && now >= p.gone {
 			c.route(p.id, "", "")
 			delete(c.peers, p.id)
+			c.order = nil
 			delete(b.pending, p.id)
 			continue
 		}

@@ -1,6 +1,8 @@
 package core
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -72,7 +74,7 @@ func (c *Control) install(now quorum.Instant, view *ring.View) {
 		p := c.peers[id]
 		if p == nil {
 			p = &peer{id: id, heard: now}
-			c.peers[id] = p
+			c.peers[id], c.order = p, nil
 		}
 		p.gone = 0
 		delete(c.strays, id)
@@ -99,19 +101,13 @@ func (c *Control) install(now quorum.Instant, view *ring.View) {
 	c.beats.next = min(c.beats.next, now)
 }
 
-// everybody returns all peers, ascending.
+// everybody returns all peers, ascending. The list stays as it is while peers come
+// and go.
 func (c *Control) everybody() []*peer {
-	list := make([]*peer, 0, len(c.peers))
-	for _, p := range c.peers {
-		list = append(list, p)
+	if c.order == nil {
+		c.order = slices.SortedFunc(maps.Values(c.peers), func(a, b *peer) int { return cmp.Compare(a.id, b.id) })
 	}
-	slices.SortFunc(list, func(a, b *peer) int {
-		if a.id < b.id {
-			return -1
-		}
-		return 1
-	})
-	return list
+	return c.order
 }
 
 // chooseTargets works out who is heartbeaten, and who should be heard: those who

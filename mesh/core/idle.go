@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -13,6 +14,12 @@ import (
 // sweep looks only at those that it ends, or those that have.
 type actorList struct {
 	first, last *actor
+}
+
+// idleList is of the activations that have nothing to do and one timeout.
+type idleList struct {
+	actorList
+	timeout time.Duration
 }
 
 func (l *actorList) push(a *actor) {
@@ -55,13 +62,12 @@ func (s *Shard) enterIdle(a *actor) {
 	if a.inIdle || a.phase != active || a.running != nil || len(a.mailbox) > 0 || !a.outbox.idle() || s.actors[a.id] != a {
 		return
 	}
-	l := s.idle[a.timeout]
-	if l == nil {
-		l = &actorList{}
-		s.idle[a.timeout] = l
+	i, found := slices.BinarySearchFunc(s.idle, a.timeout, func(l *idleList, t time.Duration) int { return cmp.Compare(l.timeout, t) })
+	if !found {
+		s.idle = slices.Insert(s.idle, i, &idleList{timeout: a.timeout})
 	}
 	a.unlink()
-	l.push(a)
+	s.idle[i].push(a)
 	a.inIdle = true
 }
 
@@ -77,9 +83,8 @@ func (s *Shard) leaveIdle(a *actor) {
 
 // sweep ends the activations that were idle for their timeout.
 func (s *Shard) sweep(now quorum.Instant) {
-	for _, timeout := range s.timeouts() {
-		l := s.idle[timeout]
-		for a := l.first; a != nil && now >= a.usedAt.Add(timeout) && !mutant.On(mutant.NeverIdle); {
+	for _, l := range s.idle {
+		for a := l.first; a != nil && now >= a.usedAt.Add(l.timeout) && !mutant.On(mutant.NeverIdle); {
 			next := a.next
 			s.passivate(a)
 			a = next
@@ -87,21 +92,12 @@ func (s *Shard) sweep(now quorum.Instant) {
 	}
 }
 
-func (s *Shard) timeouts() []time.Duration {
-	list := make([]time.Duration, 0, len(s.idle))
-	for t := range s.idle {
-		list = append(list, t)
-	}
-	slices.Sort(list)
-	return list
-}
-
 // makeRoom ends the activation that was idle the longest, if there is one. It
 // reports whether there is room now.
 func (s *Shard) makeRoom(now quorum.Instant) bool {
 	var oldest *actor
-	for _, timeout := range s.timeouts() {
-		if a := s.idle[timeout].first; a != nil && (oldest == nil || a.usedAt < oldest.usedAt) {
+	for _, l := range s.idle {
+		if a := l.first; a != nil && (oldest == nil || a.usedAt < oldest.usedAt) {
 			oldest = a
 		}
 	}

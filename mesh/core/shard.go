@@ -67,10 +67,10 @@ type Shard struct {
 	actors   map[ActivationID]*actor
 	pending  map[pendingKey]*pending
 	lastID   ActivationID
-	idle     map[time.Duration]*actorList
-	working  actorList // that are in no idle list
-	timed    []*actor  // with sends to repeat, or to note as done
-	external int       // calls in flight
+	idle     []*idleList // by timeout
+	working  actorList   // that are in no idle list
+	timed    []*actor    // with sends to repeat, or to note as done
+	external int         // calls in flight
 	internal int
 	nextDue  quorum.Instant // no call's deadline is before it
 	tickedAt quorum.Instant
@@ -81,7 +81,9 @@ type Shard struct {
 	seq     uint64
 	written []writtenBatch
 	out     Ready
-	used    Ready // the last one that was returned
+	// Of the last Ready that was returned.
+	usedSends    []quorum.Envelope
+	usedOutcomes []Finished
 }
 
 type writtenBatch struct {
@@ -220,7 +222,6 @@ func NewShard(now quorum.Instant, cfg ShardConfig, stored []StoredSlot) *Shard {
 		slots:   map[quorum.SlotID]*slot{},
 		actors:  map[ActivationID]*actor{},
 		pending: map[pendingKey]*pending{},
-		idle:    map[time.Duration]*actorList{},
 	}
 	s.env = quorum.Env{Self: cfg.Self, Boot: cfg.Boot, Leases: quorum.NewLeases(now, cfg.Lease, cfg.Drift)}
 	for _, st := range stored {
@@ -425,10 +426,10 @@ func (s *Shard) Ready(now quorum.Instant) Ready {
 	s.out.Writes, s.env.Writes = s.env.Writes, nil
 	s.out.Seq = s.seq
 	out := s.out
-	clear(s.used.Sends)
-	clear(s.used.Outcomes)
-	s.out = Ready{Sends: s.used.Sends[:0], Outcomes: s.used.Outcomes[:0]}
-	s.used = Ready{Sends: out.Sends, Outcomes: out.Outcomes}
+	clear(s.usedSends)
+	clear(s.usedOutcomes)
+	s.out = Ready{Sends: s.usedSends[:0], Outcomes: s.usedOutcomes[:0]}
+	s.usedSends, s.usedOutcomes = out.Sends, out.Outcomes
 	return out
 }
 
