@@ -42,7 +42,6 @@ type controlLoop struct {
 	enabled bool           // registered: the shards know
 	leaving bool           // Leave was asked
 
-	changed    bool           // since facts were published
 	publishAt  quorum.Instant // not before, the next time
 	complained string         // last said of why the node does not serve yet
 	complainAt quorum.Instant
@@ -124,24 +123,16 @@ func (l *controlLoop) turn() quorum.Instant {
 		event(l.core, now)
 		l.dispatch()
 	}
-	l.changed = l.changed || len(l.taken) > 0
 	clear(l.taken)
 	if now >= l.core.Deadline() {
 		l.core.Tick(now)
 		l.dispatch()
-		l.changed = true
 	}
-	if !l.changed {
-		return l.core.Deadline()
-	}
-	if now < l.publishAt {
+	if now < l.publishAt { // what has happened is published then
 		return min(l.core.Deadline(), l.publishAt)
 	}
 	l.publishAt = now.Add(publishPeriod)
 	l.publish()
-	if l.changed = !l.enabled || !l.member; l.changed { // it may have to complain later
-		return min(l.core.Deadline(), l.publishAt)
-	}
 	return l.core.Deadline()
 }
 

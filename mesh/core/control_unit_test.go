@@ -356,6 +356,31 @@ func TestLeftIsTold(t *testing.T) {
 	}
 }
 
+// TestRemovedIsForgotten removes a member: after a while the way to it is dropped, once.
+func TestRemovedIsForgotten(t *testing.T) {
+	c := newOneOf(t, 3)
+	v := c.view.Clone()
+	v.Members = slices.DeleteFunc(v.Members, func(m ring.Member) bool { return m.ID == 3 })
+	c.install(2, v)
+	now := quorum.Instant(2)
+	for _, want := range []int{0, 1, 0} {
+		dropped := 0
+		c.Tick(now)
+		for _, p := range c.Ready().Peers {
+			if p.ID == 3 && p.Addr == "" {
+				dropped++
+			}
+		}
+		if dropped != want {
+			t.Errorf("after %v it is dropped %d times", now.Sub(2), dropped)
+		}
+		now = now.Add(forgetPeers)
+	}
+	if all := c.everybody(); len(all) != 1 || all[0].id != 2 {
+		t.Errorf("%d peers are left", len(all))
+	}
+}
+
 // TestMovedThereAndBack finds a member elsewhere, and then where the view has it: it
 // is not looked for elsewhere again.
 func TestMovedThereAndBack(t *testing.T) {
