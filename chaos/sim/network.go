@@ -213,6 +213,7 @@ func (m *message) happen() {
 		to := m.to
 		if !to.closed && (m.node == 0 || to.conf.Self == m.node && to.p.m.conf.Name == m.name && to.hears(m.from)) {
 			m.arrive(to)
+			to.p.quiet = m.node != 0 // for a loop's queue
 		}
 		return
 	}

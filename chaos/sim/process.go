@@ -31,6 +31,7 @@ type process struct {
 	full     bool       // its disk had no room, at a time
 	dying    bool       // an fsync was to fail
 
+	quiet  bool    // no task can have waited for what the event does
 	tasks  []*task // by age
 	loops  []*loop
 	timers timerQueue
@@ -81,8 +82,11 @@ func (w *world) newProcess(m *machine) *process {
 // what it has done.
 func (p *process) happens(what happening) {
 	defer p.survive()
+	p.quiet = false
 	what.happen()
-	p.poll()
+	if !p.quiet {
+		p.poll()
+	}
 }
 
 // survive ends an event that was cut short by a crash of its own process. Any
@@ -327,7 +331,10 @@ func (p *process) WithDeadline(parent context.Context, at quorum.Instant) (conte
 		c.end(err)
 	}
 	p.ctxs = append(p.ctxs, c)
-	p.timer(at, func() { c.end(context.DeadlineExceeded) })
+	p.timer(at, func() {
+		c.end(context.DeadlineExceeded)
+		p.quiet = false
+	})
 	return c, func() { c.end(context.Canceled) }
 }
 
@@ -412,6 +419,7 @@ func (p *process) runTimers() {
 	if p.w.time >= p.armed {
 		p.armed = 0
 	}
+	p.quiet = true // loops and tasks are woken by their timers
 	now := p.m.now()
 	for len(p.timers) > 0 && p.timers[0].at <= now {
 		t := p.timers.pop()
