@@ -92,13 +92,18 @@ func (w *world) call(m *machine, call mesh.JSONCall) workload.Answer {
 		m = w.machines[(m.index+1)%len(w.machines)]
 	}
 	p := m.process
+	refused := workload.Answer{Code: workload.Unreachable, Detail: "connection refused"}
 	if p == nil || p.node == nil {
-		return workload.Answer{Code: workload.Unreachable, Detail: "connection refused"}
+		return refused
 	}
 	x := &exchange{with: p, done: make(chan struct{})}
 	w.open = append(w.open, x)
 	defer func() { w.open = slices.DeleteFunc(w.open, func(o *exchange) bool { return o == x }) }()
 	w.after(0, evMessage, p, func() {
+		if isClosed(p.node.Done()) { // its listener is gone, though the process is not yet
+			w.after(w.between(latencyMin, latencyMax), evMessage, c, func() { x.end(refused) })
+			return
+		}
 		p.begin(func() {
 			ctx, cancel := p.WithDeadline(context.Background(), p.About().Add(call.Timeout))
 			defer cancel()

@@ -14,6 +14,7 @@ import (
 	"actormesh/chaos/script"
 	"actormesh/chaos/scripts"
 	"actormesh/chaos/workload"
+	"actormesh/mesh"
 )
 
 var (
@@ -138,6 +139,49 @@ random every 300ms..1s for 100ms..2s from 1s until 36s of restart any *4, drain 
 check saw process stopped >= 10
 check saw crash within a stop >= 1
 `
+
+// TestStoppedRefuses calls through a node before it stops, and after, while its process
+// is still there.
+func TestStoppedRefuses(t *testing.T) {
+	s, err := script.Parse("nodes 1\nslots 4\ntime 1s\nworkload counter actors=1\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(1)
+	plan := script.Expand(s, 1)
+	if err := w.build(plan, Options{Seed: 1}); err != nil {
+		t.Fatal(err)
+	}
+	defer w.end()
+	w.found(plan)
+	m := w.machines[0]
+	p := m.process
+	actor, codes := workload.Actors(plan)[0], map[workload.Code]int{}
+	call := func() {
+		w.clients.begin(func() {
+			codes[w.call(m, mesh.JSONCall{Kind: workload.HostName(actor.Kind), ID: actor.ID, Method: workload.FinalMethod, Timeout: time.Second}).Code]++
+		})
+	}
+	call()
+	w.run(w.time + 10*time.Millisecond)
+	if codes[workload.OK] != 1 {
+		t.Fatalf("before it stops: %v", codes)
+	}
+	p.then = func() {}
+	p.begin(func() { _ = p.node.Close() })
+	for !isClosed(p.node.Done()) {
+		w.run(w.time + time.Microsecond)
+	}
+	call()
+	w.run(w.time + time.Millisecond)
+	if m.process != p || codes[workload.Unreachable] != 1 {
+		t.Errorf("when it has stopped: %v", codes)
+	}
+	w.run(w.time + 2*remainsTime)
+	if m.process != nil || len(w.findings) > 0 {
+		t.Errorf("it goes on: %v", w.findings)
+	}
+}
 
 // TestSnapshots sends snapshots that nothing lets through at once.
 func TestSnapshots(t *testing.T) {
