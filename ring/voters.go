@@ -27,7 +27,8 @@ func VotersWanted(zones, most int) int {
 // failures than one less. Voters that are merely dead stay; those that are gone
 // are replaced, and kept where nobody can take their place. One that leaves keeps
 // its vote while the others would have no majority without it: nothing could ever
-// be decided again.
+// be decided again. Nor do voters change while no majority of them is heard: that can
+// be decided only when one has come back that was counted as gone.
 func (p *planner) chooseVoters() {
 	var voters, gone []NodeID
 	for _, id := range p.next.Voters {
@@ -58,7 +59,7 @@ func (p *planner) chooseVoters() {
 		return len(old)
 	}
 	slices.SortStableFunc(voters, func(a, b NodeID) int { return cmp.Compare(rank(a), rank(b)) })
-	if !slices.Equal(voters, old) && !p.majorityHeard(voters) {
+	if !slices.Equal(voters, old) && !(p.majorityHeard(old) && p.majorityHeard(voters)) {
 		p.wait("the voters stay as they are: too few of them are heard to do without another")
 		return
 	}

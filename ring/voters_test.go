@@ -37,6 +37,8 @@ func TestVoters(t *testing.T) {
 		{"gone is replaced", quickMembers(6), []NodeID{1, 2, 3, 4, 5}, Input{Gone: ids(2)}, []NodeID{1, 3, 4, 5, 6}},
 		{"gone without another", quickMembers(5), []NodeID{1, 2, 3, 4, 5}, Input{Gone: ids(2)}, []NodeID{1, 2, 3, 4, 5}},
 		{"two gone", quickMembers(5), []NodeID{1, 2, 3, 4, 5}, Input{Gone: ids(2, 4)}, []NodeID{1, 3, 5}},
+		{"two gone of three", quickMembers(3), []NodeID{1, 2, 3}, Input{Gone: ids(2, 3)}, []NodeID{1, 2, 3}},
+		{"three gone of five, and others", quickMembers(9), []NodeID{1, 2, 3, 4, 5}, Input{Gone: ids(2, 3, 4)}, []NodeID{1, 2, 3, 4, 5}},
 		{"even, and one dead", quickMembers(5), []NodeID{1, 2, 3, 4, 5},
 			Input{Dead: ids(2), Joins: state(quickMembers(5)[4], Leaving)}, []NodeID{1, 2, 3, 4}},
 		{"leaving", quickMembers(5), []NodeID{1, 2, 3, 4, 5}, Input{Joins: state(quickMembers(5)[4], Leaving)}, []NodeID{1, 2, 3}},

@@ -23,7 +23,7 @@ type world struct {
 	machines []*machine
 	clients  *process // no node: where the clients' tasks run
 	net      network
-	running  *task // nil between tasks
+	running  *task // nil while none runs
 	idle     []*coroutine
 
 	facts     facts

@@ -241,8 +241,11 @@ func (c *Control) step(now quorum.Instant, from quorum.NodeID, kind ControlKind,
 		if err != nil {
 			return err
 		}
-		if refusal := c.join(now, &m); refusal != nil && !m.Forwarded {
+		switch refusal := c.join(now, &m); {
+		case refusal != nil && !m.Forwarded:
 			c.send(from, ControlRefusal, refusal.encode())
+		case c.hasLeft(&m):
+			c.sendView(quorum.NodeID(m.Member.ID))
 		}
 	case ControlRefusal:
 		m, err := decodeRefusal(body)
@@ -493,7 +496,10 @@ func (c *Control) waiting() string {
 			parts = append(parts, text)
 		}
 	}
-	if c.view != nil && !c.out.Registered {
+	switch {
+	case c.retire.removed && !c.register.StoredByMajority():
+		parts = append(parts, "this node has left, and a majority of the voters must store that")
+	case c.view != nil && !c.out.Registered:
 		parts = append(parts, "a majority of the voters must register this start")
 	}
 	return strings.Join(parts, "; ")

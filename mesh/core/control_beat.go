@@ -142,7 +142,7 @@ func (c *Control) judge(from quorum.NodeID, h *Heartbeat) {
 func (c *Control) Verdict(v BeatVerdict) {
 	b := c.beats.pending[v.From]
 	if b == nil || b.seq != v.Seq || b.left == 0 {
-		return // a newer heartbeat came
+		return // a newer heartbeat came, or it has been answered
 	}
 	b.left--
 	b.granted = b.granted && v.Granted

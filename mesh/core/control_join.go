@@ -262,9 +262,8 @@ func (c *Control) join(now quorum.Instant, m *joinMessage) *refusalMessage {
 	if start, ok := c.register.StartOf(id); ok && m.Start.Boot < start.Boot {
 		return nil // an older process of a member, which the view tells so
 	}
-	if m.Knows != (quorum.Version{}) && !isMember(c.view, id) { // it has left, as the view tells it
+	if c.hasLeft(m) { // as the view tells it
 		c.foundAt(now, &m.Member)
-		c.sendView(id)
 		return nil
 	}
 	if refusal := c.mayJoin(m); refusal != nil {
@@ -288,6 +287,11 @@ func (c *Control) join(now quorum.Instant, m *joinMessage) *refusalMessage {
 		c.wantPlan(now, planDelay)
 	}
 	return nil
+}
+
+// hasLeft reports whether whoever describes itself was a member, and is none any more.
+func (c *Control) hasLeft(m *joinMessage) bool {
+	return m.Knows != (quorum.Version{}) && c.view != nil && !isMember(c.view, quorum.NodeID(m.Member.ID))
 }
 
 // mayJoin returns why a node may not be a member, or nil.

@@ -253,6 +253,9 @@ func TestLeavingNodeWaits(t *testing.T) {
 	if !slices.ContainsFunc(r.Sends, learn) {
 		t.Error("it does not tell the voter of the view")
 	}
+	if why := c.Status().Waiting; !strings.Contains(why, "has left") {
+		t.Errorf("it waits for %q", why)
+	}
 	stored := quorum.RegisterMessage{Kind: quorum.RegisterStored, Version: quorum.Version{Epoch: 2}}
 	if err := c.Step(quorum.Instant(time.Second), 2, ControlRegister, stored.AppendTo(nil)); err != nil {
 		t.Fatal(err)
