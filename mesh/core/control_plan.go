@@ -239,7 +239,8 @@ func (c *Control) gather(now quorum.Instant) ring.Input {
 // that only this node cannot reach keeps what it has. Nor is it dead before it is
 // known who could take over best. Who is Down already stays so until this node
 // hears him: that somebody who has only begun to listen does not miss him yet is
-// no sign of life.
+// no sign of life. So does who was found dead and drains or leaves, which the view
+// goes on to say of him.
 func (c *Control) isDead(now quorum.Instant, p *peer) bool {
 	if !p.silent {
 		return false
@@ -252,7 +253,7 @@ func (c *Control) isDead(now quorum.Instant, p *peer) bool {
 		return true
 	}
 	id := ring.NodeID(p.id)
-	if m, _ := c.view.Member(id); m.State == ring.Down {
+	if m, _ := c.view.Member(id); m.State == ring.Down || m.State != ring.Up && p.dead.since != 0 {
 		return true
 	}
 	near := map[quorum.NodeID]bool{}

@@ -626,6 +626,31 @@ func TestDeadStaysDown(t *testing.T) {
 	}
 }
 
+// TestDrainedStaysDead has a node end that was drained, whose state the view goes on to
+// show, and others of its slots start again meanwhile, which do not miss it yet: its
+// grace is counted from its end.
+func TestDrainedStaysDead(t *testing.T) {
+	n := founded(t, 43, 5)
+	coordinator := quorum.NodeID(n.newest().Coordinator)
+	others := slices.DeleteFunc([]quorum.NodeID{1, 2, 3, 4, 5}, func(id quorum.NodeID) bool { return id == coordinator })
+	drained := n.node(others[0])
+	drained.do(func(c *Control) { c.Drain(n.now) })
+	n.until(3*time.Second, "drained", func() bool { return drained.retired })
+	drained.kill()
+	died := n.now
+	for _, id := range others[1:] {
+		n.run(1100 * time.Millisecond)
+		n.node(id).kill()
+		n.node(id).start()
+	}
+	n.until(8*time.Second, "the dead one is replaced", func() bool {
+		return !slices.ContainsFunc(n.newest().Slots, func(r ring.Row) bool { return r.Names(ring.NodeID(others[0])) })
+	})
+	if took := n.now.Sub(died); took > 7*time.Second { // 5 s of grace, and the work
+		t.Errorf("it took %v", took)
+	}
+}
+
 // TestJoiningIsPaced has a node ask to join where no majority is there to let it
 // in: it asks from time to time, and not as fast as it is answered.
 func TestJoiningIsPaced(t *testing.T) {
