@@ -141,9 +141,9 @@ func TestCallLost(t *testing.T) {
 func TestCallNotSent(t *testing.T) {
 	a := startNode(t, 1, "a", func(c *Config) { c.Limits.CallsInFlight = 1 })
 	b := startNode(t, 2, "b")
-	introduce(a, b)
 	came := make(chan func(*Reply), 1)
 	b.h.call = func(_ Caller, _ *Call, reply func(*Reply)) { came <- reply }
+	introduce(a, b)
 	done := make(chan error)
 	go func() {
 		_, err := a.Call(context.Background(), 2, &Call{})

@@ -82,7 +82,6 @@ func TestSnapshotCutShort(t *testing.T) {
 func TestSnapshotRefused(t *testing.T) {
 	a := startNode(t, 1, "a")
 	b := startNode(t, 2, "b", func(c *Config) { c.Limits.Snapshots = 1 })
-	introduce(a, b)
 	busy, release := make(chan struct{}), make(chan struct{})
 	b.h.snapshot = func(_ quorum.NodeID, header []byte, r io.Reader) error {
 		if string(header) == "wait" {
@@ -92,6 +91,7 @@ func TestSnapshotRefused(t *testing.T) {
 		}
 		return errors.New("of another cluster")
 	}
+	introduce(a, b)
 	first, err := a.OpenSnapshot(within(t), 2, []byte("wait"))
 	if err != nil {
 		t.Fatal(err)

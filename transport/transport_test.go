@@ -345,6 +345,7 @@ func TestBadFrames(t *testing.T) {
 // TestHelloRefused checks who may be a peer.
 func TestHelloRefused(t *testing.T) {
 	b := startNode(t, 2, "b", func(c *Config) { c.Cluster = "red" })
+	b.h.call = echo
 	ask := func(n *testNode) error {
 		n.SetPeer(2, "b", b.addr)
 		_, err := n.Call(within(t), 2, &Call{})
@@ -358,7 +359,6 @@ func TestHelloRefused(t *testing.T) {
 		t.Errorf("a question from another cluster: %v", err)
 	}
 	blue.SetCluster("red")
-	b.h.call = echo
 	blue.RemovePeer(2)
 	if err := ask(blue); err != nil {
 		t.Errorf("after it joined: %v", err)
