@@ -20,9 +20,9 @@ type caller func(ctx context.Context, c *Call) (*Reply, error)
 
 func TestCalls(t *testing.T) {
 	a, b := startNode(t, 1, "a"), startNode(t, 2, "b")
-	b.h.call = func(from Caller, c *Call, reply func(*Reply)) {
+	b.h.setCall(func(from Caller, c *Call, reply func(*Reply)) {
 		reply(&Reply{Result: c.Args, Detail: fmt.Sprint(from.Name, " ", from.Role, " ", from.Node)})
-	}
+	})
 	introduce(a, b)
 	client := startClient(t)
 	for want, call := range map[string]caller{
@@ -47,7 +47,7 @@ func TestManyCalls(t *testing.T) {
 	const workers, each = 64, 10_000 / 64
 	b := startNode(t, 2, "b")
 	var held atomic.Pointer[func()]
-	b.h.call = func(_ Caller, c *Call, reply func(*Reply)) {
+	b.h.setCall(func(_ Caller, c *Call, reply func(*Reply)) {
 		answer := func() { reply(&Reply{Result: c.Args}) }
 		if f := held.Swap(&answer); f != nil {
 			(*f)()
@@ -57,7 +57,7 @@ func TestManyCalls(t *testing.T) {
 				(*f)()
 			}
 		}
-	}
+	})
 	client := startClient(t)
 	ctx := within(t)
 	var wg sync.WaitGroup
@@ -89,13 +89,13 @@ func TestManyCalls(t *testing.T) {
 func TestCallCancelled(t *testing.T) {
 	b := startNode(t, 2, "b")
 	late := make(chan func(), 1)
-	b.h.call = func(_ Caller, c *Call, reply func(*Reply)) {
+	b.h.setCall(func(_ Caller, c *Call, reply func(*Reply)) {
 		if c.Method == "late" {
 			late <- func() { reply(&Reply{Detail: "late"}) }
 			return
 		}
 		reply(&Reply{Detail: c.Method})
-	}
+	})
 	client := startClient(t)
 	ctx, cancel := context.WithCancel(within(t))
 	failed := make(chan error)
@@ -121,7 +121,7 @@ func TestCallCancelled(t *testing.T) {
 func TestCallLost(t *testing.T) {
 	a, b := startNode(t, 1, "a"), startNode(t, 2, "b")
 	came := make(chan struct{})
-	b.h.call = func(Caller, *Call, func(*Reply)) { close(came) }
+	b.h.setCall(func(Caller, *Call, func(*Reply)) { close(came) })
 	introduce(a, b)
 	failed := make(chan error)
 	go func() {
@@ -142,7 +142,7 @@ func TestCallNotSent(t *testing.T) {
 	a := startNode(t, 1, "a", func(c *Config) { c.Limits.CallsInFlight = 1 })
 	b := startNode(t, 2, "b")
 	came := make(chan func(*Reply), 1)
-	b.h.call = func(_ Caller, _ *Call, reply func(*Reply)) { came <- reply }
+	b.h.setCall(func(_ Caller, _ *Call, reply func(*Reply)) { came <- reply })
 	introduce(a, b)
 	done := make(chan error)
 	go func() {
@@ -236,13 +236,13 @@ func brokenStream(t *testing.T) *quic.Stream {
 // TestReplyThatCannotBeSent: its caller must not wait for its deadline.
 func TestReplyThatCannotBeSent(t *testing.T) {
 	b := startNode(t, 2, "b")
-	b.h.call = func(_ Caller, c *Call, reply func(*Reply)) {
+	b.h.setCall(func(_ Caller, c *Call, reply func(*Reply)) {
 		if c.Method == "large" {
 			reply(&Reply{Result: make([]byte, maxFrameBytes+1)})
 			return
 		}
 		reply(&Reply{})
-	}
+	})
 	client := startClient(t)
 	if _, err := client.Call(within(t), b.addr, &Call{Method: "large"}); !errors.Is(err, ErrLost) {
 		t.Error(err)
@@ -256,7 +256,7 @@ func TestReplyThatCannotBeSent(t *testing.T) {
 // connection when they fill their queue.
 func TestSlowReader(t *testing.T) {
 	b := startNode(t, 2, "b", func(c *Config) { c.Limits.CallQueueBytes = 64 << 10 })
-	b.h.call = func(_ Caller, _ *Call, reply func(*Reply)) { reply(&Reply{Result: make([]byte, 1<<20)}) }
+	b.h.setCall(func(_ Caller, _ *Call, reply func(*Reply)) { reply(&Reply{Result: make([]byte, 1<<20)}) })
 	client := startClient(t)
 	l, err := client.ep.dial(within(t), b.addr, "b", classHelloOnce)
 	if err != nil {
@@ -318,7 +318,7 @@ func TestAsk(t *testing.T) {
 
 func TestClientForgets(t *testing.T) {
 	b := startNode(t, 2, "b")
-	b.h.call = echo
+	b.h.setCall(echo)
 	client := startClient(t)
 	for range 2 {
 		if _, err := client.Call(within(t), b.addr, &Call{}); err != nil {
@@ -339,7 +339,7 @@ func TestClientForgets(t *testing.T) {
 // BenchmarkCalls runs 64 calls at a time over one stream on loopback.
 func BenchmarkCalls(b *testing.B) {
 	n := startNode(b, 2, "b")
-	n.h.call = echo
+	n.h.setCall(echo)
 	client := startClient(b)
 	ctx := context.Background()
 	args := make([]byte, 64)
@@ -352,7 +352,7 @@ func BenchmarkCalls(b *testing.B) {
 // BenchmarkOneCall runs one call at a time: the round trip.
 func BenchmarkOneCall(b *testing.B) {
 	n := startNode(b, 2, "b")
-	n.h.call = echo
+	n.h.setCall(echo)
 	client := startClient(b)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -164,7 +164,7 @@ func identityOf(t *testing.T, dir, name string, role Role, from, to time.Time, n
 func TestConnectionsRefused(t *testing.T) {
 	dir, other := testCA(t), testCA(t)
 	b := startNode(t, 2, "b", as(load(t, dir, "b")))
-	b.h.call = echo
+	b.h.setCall(echo)
 	dial := func(n *testNode, name string) error {
 		_, err := n.ep.dial(within(t), b.addr, name, classHelloPeer)
 		return err
@@ -232,7 +232,7 @@ func dialRaw(t *testing.T, a, b *testNode, change func(*tls.Config)) error {
 func TestRoles(t *testing.T) {
 	dir := testCA(t)
 	b := startNode(t, 2, "b", as(load(t, dir, "b")))
-	b.h.call = echo
+	b.h.setCall(echo)
 	for _, name := range []string{"c", "d"} {
 		id := load(t, dir, name)
 		client := startClient(t, func(c *ClientConfig) { c.Identity = id })

@@ -25,9 +25,29 @@ type testHandler struct {
 	controls chan controlEvent
 	beats    chan beatEvent
 	states   chan stateEvent
+
+	mu       sync.Mutex // a node may be called from when it has started
 	call     func(from Caller, c *Call, reply func(*Reply))
 	snapshot func(from quorum.NodeID, header []byte, r io.Reader) error
 	onLog    func()
+}
+
+func (h *testHandler) setCall(call func(from Caller, c *Call, reply func(*Reply))) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.call = call
+}
+
+func (h *testHandler) setSnapshot(snapshot func(from quorum.NodeID, header []byte, r io.Reader) error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.snapshot = snapshot
+}
+
+func (h *testHandler) setLog(onLog func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.onLog = onLog
 }
 
 type logEvent struct {
@@ -60,8 +80,11 @@ func newTestHandler() *testHandler {
 }
 
 func (h *testHandler) Log(from quorum.NodeID, msgs []quorum.Message) {
-	if h.onLog != nil {
-		h.onLog()
+	h.mu.Lock()
+	onLog := h.onLog
+	h.mu.Unlock()
+	if onLog != nil {
+		onLog()
 	}
 	h.logs <- logEvent{from, msgs}
 }
@@ -74,10 +97,16 @@ func (h *testHandler) Control(from quorum.NodeID, c Control) {
 }
 func (h *testHandler) Beat(from quorum.NodeID, b Beat) { h.beats <- beatEvent{from, b} }
 func (h *testHandler) Call(from Caller, c *Call, reply func(*Reply)) {
-	h.call(from, c, reply)
+	h.mu.Lock()
+	call := h.call
+	h.mu.Unlock()
+	call(from, c, reply)
 }
 func (h *testHandler) Snapshot(from quorum.NodeID, header []byte, r io.Reader) error {
-	return h.snapshot(from, header, r)
+	h.mu.Lock()
+	snapshot := h.snapshot
+	h.mu.Unlock()
+	return snapshot(from, header, r)
 }
 func (h *testHandler) PeerState(id quorum.NodeID, connected bool) {
 	h.states <- stateEvent{id, connected}

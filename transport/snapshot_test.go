@@ -20,12 +20,12 @@ type snapshotResult struct {
 // takeSnapshots makes the node read snapshots to their end, and report.
 func takeSnapshots(n *testNode) chan snapshotResult {
 	results := make(chan snapshotResult, 8)
-	n.h.snapshot = func(from quorum.NodeID, header []byte, r io.Reader) error {
+	n.h.setSnapshot(func(from quorum.NodeID, header []byte, r io.Reader) error {
 		n.h.controls <- controlEvent{from: from} // it has begun
 		data, err := io.ReadAll(r)
 		results <- snapshotResult{from, string(header), data, err}
 		return err
-	}
+	})
 	return results
 }
 
@@ -83,14 +83,14 @@ func TestSnapshotRefused(t *testing.T) {
 	a := startNode(t, 1, "a")
 	b := startNode(t, 2, "b", func(c *Config) { c.Limits.Snapshots = 1 })
 	busy, release := make(chan struct{}), make(chan struct{})
-	b.h.snapshot = func(_ quorum.NodeID, header []byte, r io.Reader) error {
+	b.h.setSnapshot(func(_ quorum.NodeID, header []byte, r io.Reader) error {
 		if string(header) == "wait" {
 			close(busy)
 			<-release
 			return nil
 		}
 		return errors.New("of another cluster")
-	}
+	})
 	introduce(a, b)
 	first, err := a.OpenSnapshot(within(t), 2, []byte("wait"))
 	if err != nil {

@@ -227,7 +227,7 @@ func TestQueueFull(t *testing.T) {
 	a := startNode(t, 1, "a", func(c *Config) { c.Limits.LogQueueBytes = 64 << 10 })
 	b := startNode(t, 2, "b")
 	release := make(chan struct{})
-	b.h.onLog = func() { <-release }
+	b.h.setLog(func() { <-release })
 	introduce(a, b)
 	big := []quorum.Message{{Kind: quorum.MsgAppend, Entries: []quorum.Entry{{Data: make([]byte, 32<<10)}}}}
 	sent := 0
@@ -345,7 +345,7 @@ func TestBadFrames(t *testing.T) {
 // TestHelloRefused checks who may be a peer.
 func TestHelloRefused(t *testing.T) {
 	b := startNode(t, 2, "b", func(c *Config) { c.Cluster = "red" })
-	b.h.call = echo
+	b.h.setCall(echo)
 	ask := func(n *testNode) error {
 		n.SetPeer(2, "b", b.addr)
 		_, err := n.Call(within(t), 2, &Call{})
