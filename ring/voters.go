@@ -50,6 +50,11 @@ func (p *planner) chooseVoters() {
 		voters = slices.Delete(voters, i, i+1)
 	}
 	voters = p.spreadVoters(voters)
+	if s := p.state(p.in.Coordinator); (s == Draining || s == Leaving) && len(voters) == 1 {
+		if id := p.newVoter(voters); id != 0 {
+			voters = append(voters, id) // for a view: only a voter can take over coordination
+		}
+	}
 	// The rank of those who stay does not change.
 	old := p.next.Voters
 	rank := func(id NodeID) int {

@@ -47,6 +47,10 @@ func TestVoters(t *testing.T) {
 			Input{Dead: ids(3), Joins: state(quickMembers(3)[1], Leaving)}, []NodeID{1, 2, 3}},
 		{"leaving, and one of the others gone", quickMembers(3), []NodeID{1, 2, 3},
 			Input{Gone: ids(3), Joins: state(quickMembers(3)[1], Leaving)}, []NodeID{1}},
+		{"the only voter drains", quickMembers(2), []NodeID{1}, Input{Joins: state(quickMembers(2)[0], Draining)}, []NodeID{1, 2}},
+		{"the only voter leaves", quickMembers(2), []NodeID{1}, Input{Joins: state(quickMembers(2)[0], Leaving)}, []NodeID{1, 2}},
+		{"the only voter drains, and the other is dead", quickMembers(2), []NodeID{1},
+			Input{Dead: ids(2), Joins: state(quickMembers(2)[0], Draining)}, []NodeID{1}},
 		{"draining keeps its vote", quickMembers(4), []NodeID{1, 2, 3}, Input{Joins: state(quickMembers(4)[1], Draining)}, []NodeID{1, 2, 3}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -205,6 +205,9 @@ func (c *Control) forgivePause(now quorum.Instant) {
 	if pause := now.Sub(c.ticked); pause > 2*c.cfg.Beat && c.view != nil {
 		for _, p := range c.everybody() {
 			p.heard = min(p.heard.Add(pause), now) // who was heard since the pause is not forgiven more
+			if p.dead.since != 0 {
+				p.dead.since = min(p.dead.since.Add(pause), now)
+			}
 		}
 	}
 	c.ticked = now

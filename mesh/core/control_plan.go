@@ -72,6 +72,13 @@ func (d *deadness) over(now quorum.Instant) {
 	}
 }
 
+// forget is for who does not coordinate any more, and would not hear of the end.
+func (d *deadness) forget() {
+	if d.since != 0 {
+		d.since, d.deaths = 0, [2]quorum.Instant{d.deaths[1]}
+	}
+}
+
 // unsteady reports whether the member died twice in a short time and has not
 // been steady since.
 func (d *deadness) unsteady(now quorum.Instant, steady time.Duration) bool {
@@ -108,6 +115,9 @@ func (c *Control) runPlan(now quorum.Instant) {
 		p.since, p.waiting = 0, ""
 		if due := c.takeOverAt(now); now < due {
 			p.at = min(p.at, due)
+			for _, o := range c.everybody() {
+				o.dead.forget()
+			}
 			return
 		}
 	} else if p.since == 0 {

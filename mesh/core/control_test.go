@@ -280,6 +280,22 @@ func TestDrain(t *testing.T) {
 	})
 }
 
+// TestRetireOfTwo has the coordinator of two, which is the only voter, drain or leave: the
+// other one takes its place.
+func TestRetireOfTwo(t *testing.T) {
+	for _, how := range []func(*Control, quorum.Instant){(*Control).Drain, (*Control).Leave} {
+		n := founded(t, 52, 2)
+		node := n.node(quorum.NodeID(n.newest().Coordinator))
+		node.do(func(c *Control) { how(c, n.now) })
+		n.until(5*time.Second, "retired", func() bool { return node.retired })
+		other := ring.NodeID(3 - node.id)
+		n.until(time.Second, "one voter again", func() bool {
+			v := n.newest()
+			return v.Coordinator == other && len(v.Voters) == 1 && v.Voters[0] == other && owned(v)[quorum.NodeID(other)] == len(v.Slots)
+		})
+	}
+}
+
 // TestLeaveAfterDrain has a node leave that was drained before: that the one is
 // done says nothing of the other.
 func TestLeaveAfterDrain(t *testing.T) {
@@ -648,6 +664,39 @@ func TestDrainedStaysDead(t *testing.T) {
 	})
 	if took := n.now.Sub(died); took > 7*time.Second { // 5 s of grace, and the work
 		t.Errorf("it took %v", took)
+	}
+}
+
+// TestGraceIsOfThisCoordinator has a member die while one node coordinates, and again
+// when that one does so anew: of what was in between it may not have heard, for it does
+// not hear that member. The grace counts from the second death.
+func TestGraceIsOfThisCoordinator(t *testing.T) {
+	n := founded(t, 61, 6)
+	first := quorum.NodeID(n.newest().Coordinator)
+	others := slices.DeleteFunc([]quorum.NodeID{1, 2, 3, 4, 5, 6}, func(id quorum.NodeID) bool { return id == first })
+	dies := others[0]
+	n.node(dies).kill()
+	n.run(time.Second)
+	n.split([]quorum.NodeID{first}, others)
+	n.run(2 * time.Second)
+	n.split()
+	n.cut[[2]quorum.NodeID{first, dies}], n.cut[[2]quorum.NodeID{dies, first}] = true, true
+	n.node(dies).start()
+	n.run(20 * time.Second)
+	replicas := func() (count int) {
+		for i := range n.newest().Slots {
+			if n.newest().Slots[i].Has(ring.NodeID(dies)) {
+				count++
+			}
+		}
+		return count
+	}
+	had := replicas()
+	n.node(quorum.NodeID(n.newest().Coordinator)).kill()
+	n.node(dies).kill()
+	n.run(2 * time.Second) // of 5 s of grace
+	if v := n.newest(); quorum.NodeID(v.Coordinator) != first || replicas() != had || !v.IsVoter(ring.NodeID(dies)) {
+		t.Errorf("coordinator %s: %d replicas of %d, a voter: %t", v.Coordinator, replicas(), had, v.IsVoter(ring.NodeID(dies)))
 	}
 }
 

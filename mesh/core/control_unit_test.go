@@ -384,6 +384,27 @@ func TestRemovedIsForgotten(t *testing.T) {
 	}
 }
 
+// TestPauseIsNoGrace suspends a coordinator while a member is dead.
+func TestPauseIsNoGrace(t *testing.T) {
+	c := newOneOf(t, 3)
+	now := quorum.Instant(1)
+	for range 60 { // 3 s, of which node 2 is heard for none
+		now = now.Add(50 * time.Millisecond)
+		c.Beat(now, Heartbeat{Peer: 3, Boot: 7, Epoch: 1, Sent: now})
+		c.Tick(now)
+		c.Ready()
+	}
+	c.stepFacts(now, 3, &facts{Boot: 7, Seq: 1, Unheard: []quorum.NodeID{2}})
+	if in := c.gather(now); !in.Dead[2] || in.Gone[2] {
+		t.Fatalf("before: dead %v, gone %v", in.Dead, in.Gone)
+	}
+	now = now.Add(2 * time.Minute)
+	c.Tick(now)
+	if in := c.gather(now); !in.Dead[2] || in.Gone[2] {
+		t.Errorf("after a pause: dead %v, gone %v", in.Dead, in.Gone)
+	}
+}
+
 // TestMovedThereAndBack finds a member elsewhere, and then where the view has it: it
 // is not looked for elsewhere again.
 func TestMovedThereAndBack(t *testing.T) {
