@@ -16,8 +16,8 @@ import (
 //
 //	            Propose            majority           majority
 //	  idle ───────────────► prepare ───────► accept ───────────► decided: adopt,
-//	   ▲                     ▲    │           │                   tell, idle
-//	   │                     └────┴───────────┘
+//	   ▲ ▲    Withdraw       │ ▲  │           │                   tell, idle
+//	   │ └───────────────────┘ └──┴───────────┘
 //	   │ a newer view heard    nack: back off, a higher round
 //	   └───────────────────── from anywhere
 //
@@ -129,12 +129,13 @@ type telling struct {
 
 // RegisterStats counts rare events, for tests and metrics.
 type RegisterStats struct {
-	Rounds   uint64 // proposals begun
-	Nacks    uint64 // refusals of own proposals
-	Finished uint64 // values of others that were proposed again
-	Driven   uint64 // proposals begun only to finish an accepted value
-	Late     uint64 // starts taken after an acceptance
-	Takeover uint64 // accepted values taken over while registering
+	Rounds    uint64 // proposals begun
+	Nacks     uint64 // refusals of own proposals
+	Withdrawn uint64 // own proposals taken back
+	Finished  uint64 // values of others that were proposed again
+	Driven    uint64 // proposals begun only to finish an accepted value
+	Late      uint64 // starts taken after an acceptance
+	Takeover  uint64 // accepted values taken over while registering
 }
 
 // RegisterReady is what the caller has to do after a call.

@@ -68,6 +68,22 @@ func (r *Register) Propose(now Instant, next Decree) error {
 	return nil
 }
 
+// Withdraw takes back what this node has proposed, if the voters were not asked to
+// accept it yet: it may have been outlived while no majority answered. What this
+// voter has itself accepted it goes on to finish.
+func (r *Register) Withdraw() {
+	p := &r.proposal
+	if p.own == nil || p.asking {
+		return
+	}
+	r.stats.Withdrawn++
+	p.own = nil
+	if r.state.Accepted.IsZero() {
+		p.active = false // what refusals have named stays
+		p.resend, p.retry = Never, Never
+	}
+}
+
 // prepare begins a round with a number above all that were heard of.
 func (r *Register) prepare(now Instant) {
 	p := &r.proposal

@@ -65,9 +65,12 @@ func (c *registerChaos) step() {
 		c.persist(p)
 	case dice < 85:
 		c.advance(time.Duration(c.rng.IntN(60)) * time.Millisecond)
-	case dice < 95 && c.running(p):
+	case dice < 94 && c.running(p):
 		next := c.next(p, c.sets[c.rng.IntN(len(c.sets))], fmt.Sprintf("by %d at %d", p.node, c.now))
 		_ = p.reg.Propose(c.now, next) // refused at times: the checks are on what is decided
+		c.drain(p)
+	case dice < 95 && c.running(p):
+		p.reg.Withdraw()
 		c.drain(p)
 	case dice < 97:
 		c.stop(p)
@@ -94,6 +97,7 @@ func (c *registerChaos) count(p *registerProc) {
 	s := p.reg.Stats()
 	c.stats.Rounds += s.Rounds
 	c.stats.Nacks += s.Nacks
+	c.stats.Withdrawn += s.Withdrawn
 	c.stats.Finished += s.Finished
 	c.stats.Driven += s.Driven
 	c.stats.Late += s.Late
@@ -164,6 +168,7 @@ func TestRegisterRandomSchedules(t *testing.T) {
 		c.heal()
 		total.Rounds += c.stats.Rounds
 		total.Nacks += c.stats.Nacks
+		total.Withdrawn += c.stats.Withdrawn
 		total.Finished += c.stats.Finished
 		total.Driven += c.stats.Driven
 		total.Late += c.stats.Late
@@ -171,7 +176,7 @@ func TestRegisterRandomSchedules(t *testing.T) {
 		epochs += c.procs[0].reg.View().Epoch
 	}
 	t.Logf("%d views, %+v", epochs, total)
-	if to-from > 1 && (total.Nacks == 0 || total.Finished == 0 || total.Driven == 0 || total.Late == 0 || total.Takeover == 0 || epochs < 400) {
+	if to-from > 1 && (total.Nacks == 0 || total.Withdrawn == 0 || total.Finished == 0 || total.Driven == 0 || total.Late == 0 || total.Takeover == 0 || epochs < 400) {
 		t.Errorf("a rare event was not reached: %d views, %+v", epochs, total)
 	}
 }

@@ -18,6 +18,7 @@ import (
 //	new nodes=(1,2,3) voters=(1,2,3)   start the nodes with a first view
 //	add n=4                            start a node that knows no view
 //	propose n=1 voters=(1,2) body=x [drop=3] [join=4]
+//	withdraw n=1
 //	deliver [from=1] [to=2] [kind=prepare] [keep] [twin|original]   all messages that match, in order, as they
 //	                                   are now; keep delivers a copy, twin and original say which of two processes
 //	drop [from=1] [to=2] [kind=...]
@@ -67,6 +68,10 @@ func runRegisterCommand(t *testing.T, n *registerNet, d *datadriven.TestData, ou
 		if err := p.reg.Propose(n.now, next); err != nil {
 			fmt.Fprintf(out, "error: %v\n", err)
 		}
+		n.drain(p)
+	case "withdraw":
+		p := n.scanProc(t, d)
+		p.reg.Withdraw()
 		n.drain(p)
 	case "deliver", "drop":
 		n.scanMail(t, d)
@@ -211,6 +216,58 @@ func TestProposeErrors(t *testing.T) {
 	}
 	if string(a.reg.View().Body) != "x" {
 		t.Errorf("decided %s", renderDecree(a.reg.View()))
+	}
+}
+
+func TestWithdraw(t *testing.T) {
+	n := newRegisterNet(fatalf(t))
+	a, b := n.add(1), n.add(2)
+	n.found(nodeIDs(1, 2), a, b)
+	n.run(3*time.Second, nil)
+	propose := func() {
+		t.Helper()
+		if err := a.reg.Propose(n.now, n.next(a, nodeIDs(1, 2), "x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	idle := func(when string, withdrawn uint64) {
+		t.Helper()
+		if got := a.reg.Stats().Withdrawn; a.reg.Proposing() || a.reg.Deadline() != Never || got != withdrawn {
+			t.Errorf("%s: proposing %t, a deadline in %v, withdrawn %d times", when, a.reg.Proposing(), a.reg.Deadline().Sub(n.now), got)
+		}
+	}
+	a.reg.Withdraw()
+	idle("nothing proposed", 0)
+	propose()
+	a.reg.Step(n.now, 2, RegisterMessage{
+		Kind: RegisterNack, Version: a.reg.View().Version, Number: a.reg.proposal.number, Promised: Number{9, 1, 2},
+	})
+	a.reg.Withdraw()
+	a.reg.Withdraw()
+	idle("refused before", 1)
+	propose()
+	if got := a.reg.proposal.number; got.Round != 10 {
+		t.Errorf("the next number is %s, not above what was refused", got)
+	}
+	// It promises another one before it asks, so that it does not accept its own.
+	n.drain(a)
+	n.persist(a)
+	a.reg.Step(n.now, 2, RegisterMessage{Kind: RegisterPrepare, Version: a.reg.View().Version, Number: Number{20, 1, 2}, Start: b.reg.self})
+	for !a.reg.proposal.asking {
+		n.drain(a)
+		n.persist(a)
+		for len(n.mail) > 0 {
+			n.deliver(0, false)
+		}
+		n.persist(b)
+	}
+	a.reg.Withdraw()
+	if !a.reg.Proposing() || !a.reg.state.Accepted.IsZero() {
+		t.Errorf("proposing %t, accepted %s", a.reg.Proposing(), a.reg.state.Accepted)
+	}
+	n.run(time.Second, nil)
+	if a.reg.View().Epoch != 2 || b.reg.View().Epoch != 2 {
+		t.Errorf("asked for, and then not decided: %s, %s", renderDecree(a.reg.View()), renderDecree(b.reg.View()))
 	}
 }
 

@@ -40,7 +40,8 @@ var (
 	pair     = [][]quorum.NodeID{nodes(nodeA, nodeB), nodes(nodeB, nodeA)}
 	shift    = [][]quorum.NodeID{abc, bcd, nodes(nodeC, nodeD, nodeA)}
 
-	duel = []proposal{{nodeA, 1, abc}, {nodeB, 1, abc}}
+	duel   = []proposal{{nodeA, 1, abc}, {nodeB, 1, abc}}
+	fickle = []proposal{{nodeA, 1, abc}, {nodeA, 1, nodes(nodeA, nodeB)}, {nodeB, 1, abc}}
 )
 
 // Configs returns the configurations, in the order in which they are run.
@@ -85,6 +86,8 @@ func registerConfigs() []Config {
 	return []Config{
 		{"register-duel", "view register: 3 voters, a and b propose, 2 rounds, a voter may finish what it accepted", 0,
 			&viewRegister{size: 3, voters: abc, choices: duel, epochs: 2, rounds: 2, ticks: 1}, 0},
+		{"register-fickle", "view register: 3 voters; a may take back what it proposed, and propose other voters; b proposes", 0,
+			&viewRegister{size: 3, voters: abc, choices: fickle, epochs: 2, rounds: 2, fickle: true}, 0},
 		{"register-restart", "view register: 3 voters, a and b propose, one restart of any node, which registers anew", 0,
 			&viewRegister{size: 3, voters: abc, choices: duel, epochs: 2, rounds: 1, crashes: 1, victims: abc}, 0},
 		{"register-pair", "view register: 2 voters, both propose, 2 rounds, one restart of either", 0,

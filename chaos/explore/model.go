@@ -29,20 +29,21 @@ type event struct {
 type eventKind uint8
 
 const (
-	evDeliver eventKind = iota
-	evTick              // time passes, so that every timer is due
-	evClock             // time passes: the node's clock goes on by arg units
-	evPersist           // the oldest batch of writes is durable
-	evCrash             // and restart; arg writes of those under way are left
-	evAdopt             // the view arg becomes known
-	evWrite             // a client's record arg
-	evPropose           // a change of the view, to the choice arg
-	evBeat              // a heartbeat to the node arg leaves
-	evHear              // a heartbeat comes, arg says which
-	evRead              // a step of a read, which no machine sees
-	evAnswer            // the node arg answers a heartbeat with a lease
-	evApply             // arg says what
-	evGrant             // the answer of the node arg comes
+	evDeliver  eventKind = iota
+	evTick               // time passes, so that every timer is due
+	evClock              // time passes: the node's clock goes on by arg units
+	evPersist            // the oldest batch of writes is durable
+	evCrash              // and restart; arg writes of those under way are left
+	evAdopt              // the view arg becomes known
+	evWrite              // a client's record arg
+	evPropose            // a change of the view, to the choice arg
+	evWithdraw           // of the change that was proposed
+	evBeat               // a heartbeat to the node arg leaves
+	evHear               // a heartbeat comes, arg says which
+	evRead               // a step of a read, which no machine sees
+	evAnswer             // the node arg answers a heartbeat with a lease
+	evApply              // arg says what
+	evGrant              // the answer of the node arg comes
 )
 
 // effects are what an event has brought about.

@@ -21,6 +21,7 @@ type viewRegister struct {
 	crashes int // of all nodes together
 	ticks   int // of all nodes together
 	victims []quorum.NodeID
+	fickle  bool // who has proposed may take it back
 	async   bool // writes end in events of their own
 	bug     Bug
 }
@@ -60,12 +61,13 @@ func startOf(id quorum.NodeID, boot quorum.Boot) quorum.Start {
 
 // registerLook is what actions and checks see of a node.
 type registerLook struct {
-	node    quorum.NodeID
-	boot    quorum.Boot
-	view    *quorum.Decree
-	durable quorum.Version // of the view on disk
-	saving  bool
-	stopped bool
+	node      quorum.NodeID
+	boot      quorum.Boot
+	view      *quorum.Decree
+	durable   quorum.Version // of the view on disk
+	proposing bool
+	saving    bool
+	stopped   bool
 }
 
 // Facts of the register.
@@ -111,6 +113,9 @@ func (c *viewRegister) actions(v *view, emit func(action)) {
 				act(evPropose, uint32(k), n)
 			}
 		}
+		if l.proposing && c.fickle {
+			act(evWithdraw, 0, g)
+		}
 		if l.saving {
 			act(evPersist, 0, g)
 		}
@@ -136,6 +141,8 @@ func (c *viewRegister) describe(a *action, _ *view) string {
 	case evPropose:
 		p := c.choices[a.event.arg]
 		return fmt.Sprintf("%s proposes %d: voters %s", name, p.over+1, nodeNames(p.voters))
+	case evWithdraw:
+		return name + " takes back what it proposed"
 	case evPersist:
 		return name + " ends a write"
 	case evTick:
@@ -198,7 +205,10 @@ func (m *registerMachine) restart() {
 
 func (m *registerMachine) look() any {
 	v := *m.reg.View()
-	return &registerLook{node: m.id, boot: m.boot, view: &v, durable: m.disk.View.Version, saving: m.saving != nil, stopped: m.stop}
+	return &registerLook{
+		node: m.id, boot: m.boot, view: &v, durable: m.disk.View.Version,
+		proposing: m.reg.Proposing(), saving: m.saving != nil, stopped: m.stop,
+	}
 }
 
 func (m *registerMachine) appendState(b []byte) []byte {
@@ -224,6 +234,8 @@ func (m *registerMachine) do(e event, msg *message, out *effects) {
 			next.Starts = append(next.Starts, quorum.Start{Node: quorum.NodeID(i + 1)})
 		}
 		_ = m.reg.Propose(m.now, next) // refused at times: what is checked is what is decided
+	case evWithdraw:
+		m.reg.Withdraw()
 	case evPersist:
 		m.persist(out)
 	case evCrash:
