@@ -9,8 +9,8 @@ import (
 
 // attributes puts a node into a process group of its own, so that a Ctrl-C is
 // for this program only, and has the kernel end it when this program ends in
-// whatever way. To the kernel that is the thread which started it: who lets threads
-// end starts nodes from one that stays.
+// whatever way. To the kernel that is the thread which started it: a program whose
+// threads end must start nodes from a thread that stays.
 func attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }

@@ -2,7 +2,6 @@ package local
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -10,62 +9,48 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // TestProcessesOutliveThreads starts processes as nodes are, and then has goroutines end
 // that keep their threads to themselves, as those of traps do: the processes answer.
 func TestProcessesOutliveThreads(t *testing.T) {
-	type process struct {
-		*exec.Cmd
-		in  io.WriteCloser
-		out io.Reader
-	}
-	processes := make([]process, 32)
-	var all sync.WaitGroup
-	for i := range processes {
-		cmd := exec.Command("cat")
-		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-		in, inErr := cmd.StdinPipe()
-		out, outErr := cmd.StdoutPipe()
-		if inErr != nil || outErr != nil {
-			t.Fatal(inErr, outErr)
+	over := make(chan struct{})
+	// The first thread of a program does not end, so it is to start nothing here.
+	holders := onThreads(64, func() {
+		if syscall.Gettid() == os.Getpid() {
+			<-over
 		}
-		processes[i] = process{cmd, in, out}
-		all.Go(func() {
-			if err := onKeptThread(cmd.Start); err != nil {
+		runtime.UnlockOSThread()
+	})
+	defer holders.Wait()
+	defer close(over)
+
+	processes := make([]*cat, 32)
+	var started sync.WaitGroup
+	for i := range processes {
+		processes[i] = newCat(t)
+		started.Go(func() {
+			if err := onKeptThread(processes[i].Start); err != nil {
 				t.Error(err)
 			}
 		})
 	}
-	all.Wait()
+	started.Wait()
 	if t.Failed() {
 		return
 	}
 
-	var locked sync.WaitGroup
-	threads := make([]int, 64)
-	together := make(chan struct{})
-	for i := range threads {
-		locked.Add(1)
-		all.Go(func() {
-			runtime.LockOSThread() // and it ends so
-			threads[i] = syscall.Gettid()
-			locked.Done()
-			<-together
-		})
-	}
-	locked.Wait() // each has a thread, all that there were but this goroutine's
-	close(together)
-	all.Wait()
-	for _, id := range threads {
-		for id != os.Getpid() { // the first thread of a program stays, and does nothing any more
-			if _, err := os.Stat(fmt.Sprintf("/proc/self/task/%d", id)); err != nil {
-				break
-			}
-			time.Sleep(time.Millisecond)
+	// Each of these threads ends with its goroutine, and then what it started itself is
+	// killed: that shows that it has.
+	onThreads(64, func() {
+		c := newCat(t)
+		if err := c.Start(); err != nil {
+			t.Error(err)
+			return
 		}
-	}
+		started.Go(func() { _ = c.Wait() })
+	}).Wait()
+	started.Wait()
 
 	for _, p := range processes {
 		word, answer := []byte("alive"), make([]byte, 5)
@@ -79,4 +64,40 @@ func TestProcessesOutliveThreads(t *testing.T) {
 		_ = p.in.Close()
 		_ = p.Wait()
 	}
+}
+
+// cat is a process that says what it is told, and is killed when the thread ends that
+// started it.
+type cat struct {
+	*exec.Cmd
+	in  io.WriteCloser
+	out io.Reader
+}
+
+func newCat(t *testing.T) *cat {
+	cmd := exec.Command("cat")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	in, inErr := cmd.StdinPipe()
+	out, outErr := cmd.StdoutPipe()
+	if inErr != nil || outErr != nil {
+		t.Error(inErr, outErr)
+	}
+	return &cat{cmd, in, out}
+}
+
+// onThreads runs f in n goroutines, each locked to a thread of its own: together they
+// have all threads but those that others keep. It returns when they have them.
+func onThreads(n int, f func()) *sync.WaitGroup {
+	var begun, done sync.WaitGroup
+	begun.Add(n)
+	for range n {
+		done.Go(func() {
+			runtime.LockOSThread()
+			begun.Done()
+			begun.Wait()
+			f()
+		})
+	}
+	begun.Wait()
+	return &done
 }
