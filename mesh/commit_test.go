@@ -233,6 +233,21 @@ func TestNodeDiskFails(t *testing.T) {
 	}
 }
 
+// TestNodeDiskFailsAsItStops breaks the disk when the node is told to stop: it says so.
+func TestNodeDiskFailsAsItStops(t *testing.T) {
+	if !ownProcess(t) {
+		return
+	}
+	m := newTestMesh(t)
+	var syncs logSyncs
+	n := m.start("n1", func(c *Config) { c.store.FS = syncs.fs() })
+	add(t, n, "a", 1)
+	syncs.bad.Store(true)
+	if err := n.Close(); !errors.Is(err, errDisk) {
+		t.Errorf("close: %v", err)
+	}
+}
+
 // pauses is a machine on which waiting for a time is only noted.
 type pauses struct {
 	machine

@@ -316,7 +316,8 @@ func (n *Node) stopStore(started bool) {
 		})
 		n.await(unused)
 	}
-	if n.store.Err() != nil {
+	if err := n.store.Err(); err != nil {
+		n.endsBadly(err)
 		return
 	}
 	n.reading.Lock() // handlers may run on; what they read was told them by now
@@ -324,11 +325,25 @@ func (n *Node) stopStore(started bool) {
 	n.reading.Unlock()
 	if err := n.store.Close(); err != nil {
 		n.logger.Error("closing the store", "err", err)
+		n.endsBadly(fmt.Errorf("closing the store: %w", err))
+	}
+}
+
+// endsBadly notes that the store did not end as it should, be it that the node was told
+// to stop, or stops for another reason.
+func (n *Node) endsBadly(err error) {
+	n.errMu.Lock()
+	defer n.errMu.Unlock()
+	switch {
+	case n.err == nil || errors.Is(n.err, context.Canceled):
+		n.err = err
+	case !errors.Is(n.err, err):
+		n.err = errors.Join(n.err, err)
 	}
 }
 
 // Close stops the node at once, without letting others take over: to them it
-// looks like a crash. What was acknowledged is durable.
+// looks like a crash. What was acknowledged is durable. The error is that of Err.
 func (n *Node) Close() error {
 	n.cancel()
 	n.env.Wait(0, n.done, nil, nil)
@@ -338,7 +353,8 @@ func (n *Node) Close() error {
 // Done returns a channel that is closed when the node has stopped.
 func (n *Node) Done() <-chan struct{} { return n.done }
 
-// Err returns why the node has stopped: nil if it was told to.
+// Err returns why the node has stopped: nil if it was told to, and its store was
+// closed. A store that fails while the node stops stays open, as one that fails before.
 func (n *Node) Err() error {
 	n.errMu.Lock()
 	defer n.errMu.Unlock()

@@ -243,3 +243,18 @@ func TestNodeDiskReserve(t *testing.T) {
 		t.Errorf("with space again: %d", got)
 	}
 }
+
+// TestEndsBadly has a store fail as its node stops: that is why it has stopped, if nothing
+// was wrong before, or also.
+func TestEndsBadly(t *testing.T) {
+	first, disk := errors.New("first"), errors.New("disk")
+	for _, test := range []struct{ before, want error }{
+		{nil, disk}, {context.Canceled, disk}, {disk, disk}, {first, errors.Join(first, disk)},
+	} {
+		n := &Node{err: test.before}
+		n.endsBadly(disk)
+		if got := n.Err(); got.Error() != test.want.Error() {
+			t.Errorf("before: %v, then: %v", test.before, got)
+		}
+	}
+}
