@@ -486,8 +486,8 @@ func (l *controlLoop) complain(why string) {
 }
 
 // Drain makes the node give up ownership and coordination, so that others take
-// over without waiting for its leases. It keeps its replicas and its vote, for it
-// is expected back. It returns nil when it owns nothing more; when ctx ends it
+// over without waiting for its leases. It keeps its replicas, and its vote unless
+// only two nodes have one, for it is expected back. It returns nil when it owns nothing more; when ctx ends it
 // returns an error that says what is left.
 func (n *Node) Drain(ctx context.Context) error {
 	return n.control.retire(ctx, n.control.drained, (*core.Control).Drain)

@@ -11,7 +11,8 @@ func sortMembers(members []Member) {
 	slices.SortFunc(members, func(a, b Member) int { return cmp.Compare(a.ID, b.ID) })
 }
 
-// updateMembers takes in who joined or changed, and marks who is dead.
+// updateMembers takes in who joined or changed, and marks who is dead. Who leaves
+// does so for good: a process that has not heard of it yet says otherwise.
 func (p *planner) updateMembers() {
 	for _, m := range p.in.Joins {
 		m = m.normal()
@@ -22,6 +23,9 @@ func (p *planner) updateMembers() {
 		i, known := p.next.index(m.ID)
 		switch {
 		case known:
+			if p.next.Members[i].State == Leaving {
+				m.State = Leaving
+			}
 			p.next.Members[i] = m
 		case mutant.On(mutant.JoinIgnored):
 		case len(p.next.Members) == MaxMembers:

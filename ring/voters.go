@@ -50,11 +50,7 @@ func (p *planner) chooseVoters() {
 		voters = slices.Delete(voters, i, i+1)
 	}
 	voters = p.spreadVoters(voters)
-	if s := p.state(p.in.Coordinator); (s == Draining || s == Leaving) && len(voters) == 1 {
-		if id := p.newVoter(voters); id != 0 {
-			voters = append(voters, id) // for a view: only a voter can take over coordination
-		}
-	}
+	voters = p.addHeir(voters)
 	// The rank of those who stay does not change.
 	old := p.next.Voters
 	rank := func(id NodeID) int {
@@ -90,6 +86,27 @@ func (p *planner) addVoters(voters []NodeID) []NodeID {
 	for p.in.Voters > 0 && len(voters) > wanted && !slices.ContainsFunc(voters, p.dead) {
 		i, _ := p.crowdedVoter(voters)
 		voters = slices.Delete(voters, i, i+1)
+	}
+	return voters
+}
+
+// retires reports whether the proposer is to give up coordination.
+func (p *planner) retires() bool {
+	state := p.state(p.in.Coordinator)
+	return state == Draining || state == Leaving
+}
+
+// up reports whether a member can coordinate, if need be: it may be flapping.
+func (p *planner) up(id NodeID) bool { return p.state(id) == Up && !p.dead(id) }
+
+// addHeir adds a voter to take over coordination where the proposer gives it up and
+// no other voter is up: only a voter can. The next views have as many as before.
+func (p *planner) addHeir(voters []NodeID) []NodeID {
+	if !p.retires() || len(voters) == MaxVoters || slices.ContainsFunc(voters, p.up) {
+		return voters
+	}
+	if id := p.newVoter(voters); id != 0 {
+		return append(voters, id)
 	}
 	return voters
 }
@@ -151,7 +168,7 @@ func (p *planner) spreadVoters(voters []NodeID) []NodeID {
 // better than none, for whoever drains waits for it. Then it gives up its vote.
 func (p *planner) chooseCoordinator() {
 	p.next.Coordinator = p.in.Coordinator
-	if state := p.state(p.in.Coordinator); state != Draining && state != Leaving {
+	if !p.retires() {
 		return
 	}
 	heir := NodeID(0)
@@ -161,7 +178,7 @@ func (p *planner) chooseCoordinator() {
 			heir = id
 			break
 		}
-		if heir == 0 && m.State == Up && !p.dead(id) {
+		if heir == 0 && p.up(id) {
 			heir = id
 		}
 	}

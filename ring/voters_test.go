@@ -51,6 +51,10 @@ func TestVoters(t *testing.T) {
 		{"the only voter leaves", quickMembers(2), []NodeID{1}, Input{Joins: state(quickMembers(2)[0], Leaving)}, []NodeID{1, 2}},
 		{"the only voter drains, and the other is dead", quickMembers(2), []NodeID{1},
 			Input{Dead: ids(2), Joins: state(quickMembers(2)[0], Draining)}, []NodeID{1}},
+		{"all voters drain", quickMembers(4), []NodeID{1, 2, 3}, Input{Joins: slices.Concat(
+			state(quickMembers(4)[0], Draining), state(quickMembers(4)[1], Draining), state(quickMembers(4)[2], Draining))}, []NodeID{1, 2, 3, 4}},
+		{"the proposer drains, and the other voters are dead or flap", quickMembers(4), []NodeID{1, 2, 3},
+			Input{Dead: ids(3), Unsteady: ids(2), Joins: state(quickMembers(4)[0], Draining)}, []NodeID{1, 2, 3}},
 		{"draining keeps its vote", quickMembers(4), []NodeID{1, 2, 3}, Input{Joins: state(quickMembers(4)[1], Draining)}, []NodeID{1, 2, 3}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

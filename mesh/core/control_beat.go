@@ -156,11 +156,15 @@ func (c *Control) Verdict(v BeatVerdict) {
 
 // hear notes that something came from a peer.
 func (c *Control) hear(now quorum.Instant, p *peer) {
-	p.heard, p.everHeard = now, true
+	p.heard = now
+	if !p.everHeard {
+		p.everHeard = true
+		c.wantReport(now)
+	}
 	if !p.silent {
 		return
 	}
-	p.silent = false
+	p.silent, p.back = false, now
 	p.dead.over(now)
 	c.wantReport(now)
 	c.wantPlan(now, 0)
@@ -173,7 +177,7 @@ func (c *Control) hears(id quorum.NodeID) bool {
 }
 
 // hasHeard reports whether a member is heard, and not only not missed yet by a node
-// that has just been started.
+// that has just begun to listen.
 func (c *Control) hasHeard(id quorum.NodeID) bool { return c.hears(id) && c.peers[id].everHeard }
 
 // hearsQuorum reports whether a majority of the voters is heard, this node among them.
@@ -192,6 +196,18 @@ func (c *Control) unheard() []quorum.NodeID {
 	var list []quorum.NodeID
 	for _, p := range c.everybody() {
 		if p.silent && p.gone == 0 {
+			list = append(list, p.id)
+		}
+	}
+	return list
+}
+
+// unsure returns the members that this node does not miss only because it has just
+// begun to listen, ascending.
+func (c *Control) unsure() []quorum.NodeID {
+	var list []quorum.NodeID
+	for _, p := range c.everybody() {
+		if p.wanted && !p.silent && !p.everHeard {
 			list = append(list, p.id)
 		}
 	}

@@ -167,7 +167,7 @@ func (c *Control) sendFacts(now quorum.Instant) {
 // ownFacts returns what this node knows.
 func (c *Control) ownFacts(now quorum.Instant) *facts {
 	r := &c.report
-	f := &facts{Boot: c.cfg.Start.Boot, Unheard: c.unheard()}
+	f := &facts{Boot: c.cfg.Start.Boot, Unheard: c.unheard(), Unsure: c.unsure()}
 	for _, s := range slices.Sorted(maps.Keys(r.active)) {
 		f.Active = append(f.Active, slotBallot{s, r.active[s]})
 	}

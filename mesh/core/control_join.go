@@ -291,7 +291,8 @@ func (c *Control) join(now quorum.Instant, m *joinMessage) *refusalMessage {
 
 // hasLeft reports whether whoever describes itself was a member, and is none any more.
 func (c *Control) hasLeft(m *joinMessage) bool {
-	return m.Knows != (quorum.Version{}) && c.view != nil && !isMember(c.view, quorum.NodeID(m.Member.ID))
+	return m.Knows != (quorum.Version{}) && m.Knows.Compare(c.register.View().Version) <= 0 &&
+		!isMember(c.view, quorum.NodeID(m.Member.ID))
 }
 
 // mayJoin returns why a node may not be a member, or nil.
@@ -330,8 +331,8 @@ func (c *Control) refused(now quorum.Instant, m *refusalMessage) {
 	}
 }
 
-// Drain gives up what this node owns and coordinates, and keeps its replicas and
-// its vote: until it is started again. ControlReady.Retired says when it is done.
+// Drain gives up what this node owns and coordinates, until it is started again, and
+// keeps its replicas, and its vote unless only two have one. ControlReady.Retired says when it is done.
 func (c *Control) Drain(now quorum.Instant) { c.retireAs(now, ring.Draining) }
 
 // Leave gives up replicas and vote as well, for good. When ControlReady.Retired

@@ -128,6 +128,7 @@ type facts struct {
 	Boot      quorum.Boot
 	Seq       uint64          // grows within the boot
 	Unheard   []quorum.NodeID // members that it should hear and does not
+	Unsure    []quorum.NodeID // ... and does not miss yet, as it has just begun to listen
 	Active    []slotBallot    // slots that it serves
 	Quiesced  []slotBallot    // ... of which turns have stopped
 	CaughtUp  []slotLearner
@@ -138,9 +139,11 @@ func (f *facts) encode() []byte {
 	w := newWriter()
 	w.uint(uint64(f.Boot))
 	w.uint(f.Seq)
-	w.uint(uint64(len(f.Unheard)))
-	for _, id := range f.Unheard {
-		w.uint(uint64(id))
+	for _, list := range [...][]quorum.NodeID{f.Unheard, f.Unsure} {
+		w.uint(uint64(len(list)))
+		for _, id := range list {
+			w.uint(uint64(id))
+		}
 	}
 	for _, list := range [...][]slotBallot{f.Active, f.Quiesced} {
 		w.uint(uint64(len(list)))
@@ -167,7 +170,9 @@ func decodeFacts(b []byte) (f facts, err error) {
 	r := newReader(b)
 	f.Boot = quorum.Boot(r.uint64())
 	f.Seq = r.uint64()
-	f.Unheard = list(r, 1, func() quorum.NodeID { return quorum.NodeID(r.uint64()) })
+	node := func() quorum.NodeID { return quorum.NodeID(r.uint64()) }
+	f.Unheard = list(r, 1, node)
+	f.Unsure = list(r, 1, node)
 	ballot := func() slotBallot { return slotBallot{r.slot(), r.ballot()} }
 	f.Active = list(r, 3, ballot)
 	f.Quiesced = list(r, 3, ballot)

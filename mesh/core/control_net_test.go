@@ -138,7 +138,7 @@ func (n *controlNet) run(d time.Duration) {
 // how long it took.
 func (n *controlNet) until(limit time.Duration, what string, ok func() bool) time.Duration {
 	n.t.Helper()
-	for begin := n.now; ; n.run(5 * time.Millisecond) {
+	for begin := n.now; ; n.run(time.Millisecond) {
 		if ok() {
 			return n.now.Sub(begin)
 		}

@@ -118,16 +118,27 @@ func (c *Control) runPlan(now quorum.Instant) {
 			for _, o := range c.everybody() {
 				o.dead.forget()
 			}
+			if c.hears(quorum.NodeID(c.view.Coordinator)) || !c.hearsQuorum() {
+				c.register.Withdraw() // what it would have taken over with
+			}
 			return
 		}
 	} else if p.since == 0 {
 		p.since = now
 	}
-	if c.register.Proposing() {
+	in := c.gather(now)
+	switch {
+	case !c.hearsQuorum():
+		// What is out would be decided when voters come back, and says what was
+		// true when they went.
+		c.register.Withdraw()
+		p.waiting = "no majority of the voters is heard"
+		return
+	case c.register.Proposing():
 		p.at = now.Add(proposeAgain)
 		return
 	}
-	in := c.gather(now)
+	c.addStuck(now, &in)
 	step := ring.Plan(c.view, in)
 	p.waiting = step.Waiting
 	c.quiesce(now, step.Quiesce, in.Quiesced)
@@ -188,7 +199,7 @@ func (c *Control) takeOverAt(now quorum.Instant) quorum.Instant {
 			if before {
 				rank++
 			}
-			if p.facts != nil && slices.Contains(p.facts.Unheard, coordinator) {
+			if p.lifeOf(coordinator) == dead {
 				missing++
 			}
 		}
@@ -221,15 +232,17 @@ func (c *Control) gather(now quorum.Instant) ring.Input {
 		if p.gone != 0 {
 			continue
 		}
-		if c.isDead(now, p) {
+		life := c.judgeLife(now, p)
+		switch life {
+		case alive:
+			p.dead.over(now)
+		case dead:
 			p.dead.begin(now)
 			in.Dead[id] = true
 			in.Gone[id] = now.Sub(p.dead.since) >= c.cfg.Grace
-		} else {
-			p.dead.over(now)
 		}
 		in.Unsteady[id] = p.dead.unsteady(now, c.cfg.Steady)
-		in.Unknown[id] = p.facts == nil
+		in.Unknown[id] = p.facts == nil || life == unclear
 		if p.facts != nil {
 			quiesced := p.facts.Quiesced
 			if now.Sub(p.factsAt) >= quiescedFor {
@@ -240,31 +253,39 @@ func (c *Control) gather(now quorum.Instant) ring.Input {
 	}
 	own := c.ownFacts(now)
 	c.addFacts(&in, c.self, own, own.Quiesced)
-	c.addStuck(now, &in)
 	return in
 }
 
-// isDead reports whether a member is dead: this node does not hear it, and
-// nobody who shares a slot with it and is heard says that he does. So a member
-// that only this node cannot reach keeps what it has. Nor is it dead before it is
-// known who could take over best. Who is Down already stays so until this node
-// hears him: that somebody who has only begun to listen does not miss him yet is
-// no sign of life. So does who was found dead and drains or leaves, which the view
-// goes on to say of him.
-func (c *Control) isDead(now quorum.Instant, p *peer) bool {
+// life is what is known of a member.
+type life uint8
+
+const (
+	alive life = iota
+	dead
+	unclear // nobody who would know has listened for long enough
+)
+
+// judgeLife says whether a member is dead: this node does not hear it, nor does
+// anybody who shares a slot with it and is heard. So a member that only this node
+// cannot reach keeps what it has; it is not clear where those who would know cannot tell
+// yet. Nor is it dead before it is known who could take over best. Who is Down already
+// stays so until this node hears him, for he could not tell it what he serves; and that
+// somebody does not miss him may only say that he did not listen. So does who was found
+// dead and drains or leaves, which the view goes on to say of him.
+func (c *Control) judgeLife(now quorum.Instant, p *peer) life {
 	if !p.silent {
-		return false
+		return alive
 	}
 	if wait, waits := c.report.awaits(p.id); waits && now < wait {
 		c.plan.at = min(c.plan.at, wait)
-		return false
+		return alive
 	}
 	if mutant.On(mutant.DeafCoordinator) {
-		return true
+		return dead
 	}
 	id := ring.NodeID(p.id)
 	if m, _ := c.view.Member(id); m.State == ring.Down || m.State != ring.Up && p.dead.since != 0 {
-		return true
+		return dead
 	}
 	near := map[quorum.NodeID]bool{}
 	for i := range c.view.Slots {
@@ -272,15 +293,31 @@ func (c *Control) isDead(now quorum.Instant, p *peer) bool {
 			eachNode(row, func(n quorum.NodeID) { near[n] = true })
 		}
 	}
+	found := dead
 	for _, o := range c.everybody() {
 		if o == p || o.silent || o.gone != 0 || !near[o.id] {
 			continue
 		}
-		if o.facts == nil || !slices.Contains(o.facts.Unheard, p.id) {
-			return false
+		switch o.lifeOf(p.id) {
+		case alive:
+			return alive
+		case unclear:
+			found = unclear
 		}
 	}
-	return true
+	return found
+}
+
+// lifeOf returns what p says of another member. Only what it has told since it was heard
+// again counts.
+func (p *peer) lifeOf(id quorum.NodeID) life {
+	switch {
+	case p.facts == nil || p.factsAt < p.back || slices.Contains(p.facts.Unsure, id):
+		return unclear
+	case slices.Contains(p.facts.Unheard, id):
+		return dead
+	}
+	return alive
 }
 
 // addFacts adds what one node knows, where it is about the rows of this view.
@@ -346,7 +383,7 @@ func (c *Control) joins(now quorum.Instant) []ring.Member {
 	var list []ring.Member
 	p := &c.plan
 	maps.DeleteFunc(p.joins, func(_ quorum.NodeID, j pendingJoin) bool {
-		return now.Sub(j.at) > joinKept || c.shows(&j.Member)
+		return now.Sub(j.at) > joinKept || c.shows(&j.Member) || c.hasLeft(&j.joinMessage)
 	})
 	for id, j := range p.joins {
 		if now >= p.joinsDue || isMember(c.view, id) {

@@ -359,6 +359,51 @@ func TestLeftIsTold(t *testing.T) {
 	}
 }
 
+// TestLeftIsNoNewcomer asks for a member that has left, whose name another one has: the view
+// tells it so, and it is not refused for its name. Who knows a newer view may be in that one.
+func TestLeftIsNoNewcomer(t *testing.T) {
+	c := newPair(t)
+	c.hear(2, c.peers[2])
+	name := c.view.Members[1].Name
+	m := joinMessage{
+		Member: ring.Member{ID: 9, Name: name, Addr: "host9:1", Weight: 1}, Start: quorum.Start{Node: 9, Boot: 1, Nonce: 1},
+		Knows: c.register.View().Version,
+	}
+	if refusal := c.join(3, &m); refusal != nil || !c.hasLeft(&m) {
+		t.Errorf("refused: %v; it has left: %t", refusal, c.hasLeft(&m))
+	}
+	m.Knows.Epoch++
+	if c.hasLeft(&m) {
+		t.Error("it has left a mesh whose newest view is not known here")
+	}
+	m.Knows = quorum.Version{}
+	if refusal := c.join(3, &m); refusal == nil || c.hasLeft(&m) {
+		t.Error("a newcomer is not refused, and its name is taken")
+	}
+}
+
+// TestTakeOverOnNewWord has node 3 miss the coordinator, node 2, and then be missed itself:
+// back again, it has to say so again before that counts.
+func TestTakeOverOnNewWord(t *testing.T) {
+	c := newOneOf(t, 3)
+	c.view = c.view.Clone()
+	c.view.Coordinator = 2
+	c.stepFacts(5, 3, &facts{Boot: 7, Seq: 1, Unheard: []quorum.NodeID{2}})
+	c.peers[2].silent = true
+	if at := c.takeOverAt(6); at == quorum.Never {
+		t.Error("both miss it, and nobody takes over")
+	}
+	c.peers[3].silent = true
+	c.hear(7, c.peers[3])
+	if at := c.takeOverAt(8); at != quorum.Never {
+		t.Errorf("taken over at %d, on an old word", at)
+	}
+	c.stepFacts(9, 3, &facts{Boot: 7, Seq: 2, Unheard: []quorum.NodeID{2}})
+	if at := c.takeOverAt(10); at == quorum.Never {
+		t.Error("it says so again, and nobody takes over")
+	}
+}
+
 // TestRemovedIsForgotten removes a member: after a while the way to it is dropped, once.
 func TestRemovedIsForgotten(t *testing.T) {
 	c := newOneOf(t, 3)
@@ -403,6 +448,104 @@ func TestPauseIsNoGrace(t *testing.T) {
 	if in := c.gather(now); !in.Dead[2] || in.Gone[2] {
 		t.Errorf("after a pause: dead %v, gone %v", in.Dead, in.Gone)
 	}
+	if since := c.peers[3].dead.since; since != 0 {
+		t.Errorf("who lives counts as dead since %d", since)
+	}
+}
+
+// TestWhoCanTell has node 2 be missed, and asks what node 3 knows of it: nothing before it
+// has heard or missed it itself, nor where what it told is from before it was missed too.
+func TestWhoCanTell(t *testing.T) {
+	c := newOneOf(t, 3)
+	now := quorum.Instant(1)
+	pass := func(d time.Duration, hears ...quorum.NodeID) {
+		for end := now.Add(d); now < end; {
+			now = now.Add(50 * time.Millisecond)
+			for _, id := range hears {
+				c.Beat(now, Heartbeat{Peer: id, Boot: 7, Epoch: 1, Sent: now})
+			}
+			c.Tick(now)
+			c.Ready()
+		}
+	}
+	seq := uint64(0)
+	tells := func(f facts) {
+		seq++
+		f.Boot, f.Seq = 7, seq
+		c.stepFacts(now, 3, &f)
+	}
+	is := func(when string, dead, unknown, counted bool) {
+		t.Helper()
+		in := c.gather(now)
+		if since := c.peers[2].dead.since != 0; in.Dead[2] != dead || in.Unknown[2] != unknown || since != counted {
+			t.Errorf("%s: dead %t, unknown %t, time of death known %t", when, in.Dead[2], in.Unknown[2], since)
+		}
+	}
+	known := func() { c.peers[2].facts = &facts{Boot: 7} } // so that it is not unknown for that
+	pass(time.Second, 2, 3)
+	known()
+	tells(facts{})
+	is("before", false, false, false)
+	pass(time.Second, 3)
+	is("3 hears it", false, false, false)
+	tells(facts{Unsure: []quorum.NodeID{2}})
+	is("3 has just begun to listen", false, true, false)
+	tells(facts{Unheard: []quorum.NodeID{2}})
+	is("3 misses it", true, false, true)
+	tells(facts{Unsure: []quorum.NodeID{2}})
+	is("3 was started again", false, true, true)
+	tells(facts{})
+	is("3 hears it again", false, false, false)
+	pass(time.Second)
+	is("3 is missed too", true, false, true)
+	pass(100*time.Millisecond, 3)
+	is("3 is back, and what it told is from before", false, true, true)
+	view := c.view.Clone()
+	view.Members[1].State = ring.Down
+	c.view, c.peers[2].dead = view, deadness{}
+	is("... and the view says that it is down", true, false, true)
+	tells(facts{})
+	is("... as it does until it is heard", true, false, true)
+	pass(100*time.Millisecond, 2)
+	is("heard", false, false, false)
+}
+
+// TestBeginsToListen has node 1 not listen to node 2 for a while, as in a mesh of many:
+// when it does so again, it says that it cannot tell, and that it can as soon as it hears it.
+func TestBeginsToListen(t *testing.T) {
+	c := newOneOf(t, 3)
+	heard := func(now quorum.Instant) { c.Beat(now, Heartbeat{Peer: 2, Boot: 7, Epoch: 1, Sent: now}) }
+	unsure := func(when string, now quorum.Instant, want ...quorum.NodeID) {
+		t.Helper()
+		c.Tick(now)
+		for _, s := range c.Ready().Sends {
+			if s.Kind != ControlFacts || s.To != 3 {
+				continue
+			}
+			f, err := decodeFacts(s.Body)
+			if err != nil || !slices.Equal(f.Unsure, want) {
+				t.Errorf("%s: unsure of %s, want %s (%v)", when, f.Unsure, want, err)
+			}
+			return
+		}
+		t.Errorf("%s: nothing was told", when)
+	}
+	now := quorum.Instant(1).Add(10 * time.Millisecond)
+	unsure("at its start", now, 2, 3)
+	heard(now)
+	now = now.Add(reportDelay)
+	unsure("heard", now, 3)
+	c.peers[2].wanted, c.peers[2].everHeard = false, false
+	if list := c.unsure(); !slices.Equal(list, []quorum.NodeID{3}) {
+		t.Errorf("not wanted: unsure of %s", list)
+	}
+	c.peers[2].everHeard = true
+	c.install(now, c.view.Clone())
+	now = now.Add(reportDelay)
+	unsure("wanted again", now, 2, 3)
+	heard(now)
+	now = now.Add(reportDelay)
+	unsure("heard again", now, 3)
 }
 
 // TestMovedThereAndBack finds a member elsewhere, and then where the view has it: it

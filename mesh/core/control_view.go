@@ -28,7 +28,8 @@ type peer struct {
 	wanted    bool   // something should come from it
 	silent    bool   // it does not
 	heard     quorum.Instant
-	everHeard bool // since this node was started
+	everHeard bool           // since this node was started, or began to listen
+	back      quorum.Instant // since when it is not silent any more; 0 if it never was
 	boot      quorum.Boot
 	skew      time.Duration // of its wall clock, against this node's
 	facts     *facts        // what it told last, nil for nothing in this boot
@@ -133,7 +134,8 @@ func (c *Control) chooseTargets(now quorum.Instant) {
 			// Who is Down has been found so by those who listened; to begin to
 			// listen is no sign of life.
 			m, _ := v.Member(ring.NodeID(p.id))
-			p.wanted, p.silent, p.heard = wanted, wanted && m.State == ring.Down, now
+			p.wanted, p.silent = wanted, wanted && m.State == ring.Down
+			p.heard, p.everHeard = now, false
 		}
 	}
 }
