@@ -80,7 +80,7 @@ func (l *lab) calibrate(ctx context.Context) error {
 		c := &l.catchers[i]
 		c.usual = 30 * time.Second
 		begun := time.Now()
-		f, err := l.once(ctx, c, "", c.run)
+		f, err := l.once(ctx, c, "", c.run, c.skip)
 		if err != nil {
 			return err
 		}
@@ -139,26 +139,40 @@ func (r *result) render() string {
 	return b.String()
 }
 
-// try shows a mutant to a catcher, and returns how that failed, or nil.
+// try shows a mutant to a catcher, and returns how that failed, or nil. A test that
+// fails with the mutant once, and not again, or also without it, has found nothing, and
+// keeps none from looking that comes after it.
 func (l *lab) try(ctx context.Context, c *catcher, mutant string) (*failure, error) {
-	f, err := l.once(ctx, c, mutant, c.run)
-	if f == nil || err != nil {
-		return nil, err
-	}
-	if c.class == simulator && f.seed == "" && !f.hung || c.make != "" && f.message == "" {
-		return nil, nil // it did not come across what it should, or could not look: nothing is found
-	}
-	if c.clocked {
-		again, err := l.once(ctx, c, mutant, exactly(f.test))
-		if again == nil || err != nil {
+	for skip := c.skip; ; {
+		f, err := l.once(ctx, c, mutant, c.run, skip)
+		if f == nil || err != nil {
 			return nil, err
 		}
-		sound, err := l.once(ctx, c, "", exactly(f.test))
-		if sound != nil || err != nil {
+		if c.class == simulator && f.seed == "" && !f.hung || c.make != "" && f.message == "" {
+			return nil, nil // it did not come across what it should, or could not look: nothing is found
+		}
+		if !c.clocked {
+			return f, nil
+		}
+		again, err := l.once(ctx, c, mutant, exactly(f.test), c.skip)
+		if err != nil {
 			return nil, err
 		}
+		if again != nil {
+			sound, err := l.once(ctx, c, "", exactly(f.test), c.skip)
+			if err != nil {
+				return nil, err
+			}
+			if sound == nil {
+				return f, nil
+			}
+		}
+		if f.test == "" {
+			return nil, nil
+		}
+		test, _, _ := strings.Cut(f.test, "/")
+		skip = strings.TrimPrefix(skip+"|"+exactly(test), "|")
 	}
-	return f, nil
 }
 
 func exactly(test string) string { return "^" + strings.ReplaceAll(test, "/", "$/^") + "$" }
@@ -189,8 +203,8 @@ func (f *failure) where() string {
 }
 
 // once runs a catcher once. It returns nil if all was well.
-func (l *lab) once(ctx context.Context, c *catcher, mutant, run string) (*failure, error) {
-	cmd := c.command(ctx, mutant, run)
+func (l *lab) once(ctx context.Context, c *catcher, mutant, run, skip string) (*failure, error) {
+	cmd := c.command(ctx, mutant, run, skip)
 	cmd.Dir = filepath.Join(l.root, c.dir)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -219,12 +233,12 @@ func (l *lab) once(ctx context.Context, c *catcher, mutant, run string) (*failur
 
 // command returns what runs the catcher once, with a bug if there is one. A
 // command that looks at the source sees the bug by a build tag of its own.
-func (c *catcher) command(ctx context.Context, mutant, run string) *exec.Cmd {
+func (c *catcher) command(ctx context.Context, mutant, run, skip string) *exec.Cmd {
 	if c.make != "" {
 		return exec.CommandContext(ctx, "make", c.make, "TAGS=mutant_"+strings.ReplaceAll(mutant, "-", "_"))
 	}
 	args := append([]string{"-c", fmt.Sprintf(`ulimit -v %d 2>/dev/null; exec "$0" "$@"`, memoryKiB), c.binary,
-		"-test.failfast", "-test.timeout=" + c.patience().String(), "-test.run=" + run, "-test.skip=" + c.skip}, c.args...)
+		"-test.failfast", "-test.timeout=" + c.patience().String(), "-test.run=" + run, "-test.skip=" + skip}, c.args...)
 	cmd := exec.CommandContext(ctx, "sh", args...)
 	cmd.Env = append(os.Environ(), "MESH_MUTANT="+mutant)
 	return cmd
