@@ -32,8 +32,8 @@ type Input struct {
 	Gone     map[NodeID]bool // dead beyond the grace: replicas and votes are replaced
 	Unsteady map[NodeID]bool // flapped recently: keep what they have, get no more
 	// Unknown are members that have told the coordinator nothing yet, in this start
-	// of either, or that it does not hear, while others cannot tell yet whether they
-	// do: they are not dead, but may be. They get nothing, and no change is
+	// of either, or that it does not hear, while others do, or cannot tell yet: they
+	// are not dead, but may be. They get nothing, and no change is
 	// planned that needs them.
 	Unknown map[NodeID]bool
 

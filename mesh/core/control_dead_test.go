@@ -1,6 +1,7 @@
 package core
 
 import (
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -88,6 +89,36 @@ func TestManyReplaceTheDead(t *testing.T) {
 		named := slices.ContainsFunc(n.newest().Slots, func(r ring.Row) bool { return r.Names(dies) })
 		if len(states) > 2 || named {
 			t.Errorf("drained %t: its states are %v; slots name it: %t", drained, states, named)
+		}
+	}
+}
+
+// TestCutLinkIsQuiet cuts the coordinator of five off from one of the others, and starts others
+// again, now and then. Then nothing is planned any more: what the one serves is told to
+// others only.
+func TestCutLinkIsQuiet(t *testing.T) {
+	for seed := range uint64(16) {
+		n := founded(t, 7000+seed, 5)
+		rng := rand.New(rand.NewPCG(seed, 1))
+		n.run(3 * time.Second)
+		first := quorum.NodeID(n.newest().Coordinator)
+		far := first%5 + 1
+		n.cut[[2]quorum.NodeID{first, far}], n.cut[[2]quorum.NodeID{far, first}] = true, true
+		for range 8 {
+			n.run(2*time.Second + time.Duration(rng.Int64N(int64(2*time.Second))))
+			id := quorum.NodeID(rng.IntN(5) + 1)
+			if id == first || id == far {
+				continue
+			}
+			n.node(id).kill()
+			n.run(50*time.Millisecond + time.Duration(rng.Int64N(int64(1500*time.Millisecond))))
+			n.node(id).start()
+		}
+		n.run(10 * time.Second)
+		was := n.newest().Epoch
+		n.run(60 * time.Second)
+		if v := n.newest(); v.Epoch > was+2 { // of slots that were stuck once
+			t.Errorf("seed %d: %d views in a minute", seed, v.Epoch-was)
 		}
 	}
 }

@@ -242,7 +242,7 @@ func (c *Control) gather(now quorum.Instant) ring.Input {
 			in.Gone[id] = now.Sub(p.dead.since) >= c.cfg.Grace
 		}
 		in.Unsteady[id] = p.dead.unsteady(now, c.cfg.Steady)
-		in.Unknown[id] = p.facts == nil || life == unclear
+		in.Unknown[id] = p.facts == nil || p.silent && life != dead // what it serves is not told here
 		if p.facts != nil {
 			quiesced := p.facts.Quiesced
 			if now.Sub(p.factsAt) >= quiescedFor {
