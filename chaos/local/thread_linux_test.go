@@ -3,7 +3,6 @@ package local
 import (
 	"bytes"
 	"io"
-	"os"
 	"os/exec"
 	"runtime"
 	"sync"
@@ -11,20 +10,13 @@ import (
 	"testing"
 )
 
+// The first thread of a program does not end, whoever keeps it to himself. Here the main
+// goroutine keeps it, so that it starts nothing.
+func init() { runtime.LockOSThread() }
+
 // TestProcessesOutliveThreads starts processes as nodes are, and then has goroutines end
 // that keep their threads to themselves, as those of traps do: the processes answer.
 func TestProcessesOutliveThreads(t *testing.T) {
-	over := make(chan struct{})
-	// The first thread of a program does not end, so it is to start nothing here.
-	holders := onThreads(64, func() {
-		if syscall.Gettid() == os.Getpid() {
-			<-over
-		}
-		runtime.UnlockOSThread()
-	})
-	defer holders.Wait()
-	defer close(over)
-
 	processes := make([]*cat, 32)
 	var started sync.WaitGroup
 	for i := range processes {
